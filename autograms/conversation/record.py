@@ -72,6 +72,7 @@ class Call:
         milliseconds: How long the answer took.
         reused: Whether the answer came from an earlier run and was not paid again.
         request: Hash of everything that the answer depends on, hex.
+        error: ``Class: message`` where the call failed and the program went on.
     """
 
     primitive: str
@@ -96,6 +97,7 @@ class Call:
     milliseconds: float = 0.0
     reused: bool = False
     request: str | None = None
+    error: str | None = None
 
     @property
     def trains(self) -> bool:
@@ -104,6 +106,7 @@ class Call:
             self.side == "chatbot"
             and self.kind in ("text", "choice", "object")
             and self.output is not None
+            and self.error is None
             and (self.parent is None or self.supervised)
         )
 
