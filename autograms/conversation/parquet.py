@@ -1,0 +1,351 @@
+"""Conversations in Parquet: one row a conversation, zstd, an explicit and versioned schema of plain types.
+
+What belongs here: the schema, and the way between memories and tables. What does not: what a memory means
+(``record``) and the rows that train (``autograms.datasets``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from operator import attrgetter
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from autograms.conversation.atomic import AnyPath, replacing, storage_path
+from autograms.conversation.columns import list_column, split_list, struct_column, text_column, text_list_column
+from autograms.conversation.record import SCHEMA_VERSION, Call, Memory, Prompt, Turn
+from autograms.errors import RecordError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+    from upath import UPath
+
+__all__ = [
+    "MEMORY_SCHEMA",
+    "memories_to_table",
+    "read_memories",
+    "read_metadata",
+    "read_table",
+    "stream_memories",
+    "table_to_memories",
+    "write_memories",
+]
+
+_VERSION_KEY = b"autograms.schema_version"
+_ROWS_AT_ONCE = 512
+"""Conversations a row group: enough to compress well, few enough that no text column nears Arrow's 2 GiB."""
+
+_PROMPT = pa.struct([(name, pa.int32()) for name in ("system", "first", "last", "ask")])
+_CALL_TYPES: dict[str, pa.DataType] = {
+    "primitive": pa.string(),
+    "kind": pa.string(),
+    "prompt": _PROMPT,
+    "output": pa.string(),
+    "side": pa.string(),
+    "choices": pa.list_(pa.string()),
+    "schema": pa.string(),
+    "place": pa.string(),
+    "parent": pa.int32(),
+    "supervised": pa.bool_(),
+    "supervisor": pa.string(),
+    "score": pa.float64(),
+    "rejected": pa.list_(pa.string()),
+    "tags": pa.list_(pa.string()),
+    "model": pa.string(),
+    "params": pa.string(),
+    "input_tokens": pa.int64(),
+    "output_tokens": pa.int64(),
+    "cost_usd": pa.float64(),
+    "milliseconds": pa.float64(),
+    "reused": pa.bool_(),
+    "request": pa.string(),
+    "error": pa.string(),
+}
+_TURN_TYPES: dict[str, pa.DataType] = {
+    "role": pa.string(),
+    "content": pa.string(),
+    "after": pa.int32(),
+    "address": pa.string(),
+    "data": pa.string(),
+    "kwargs": pa.string(),
+}
+_PLAIN_TYPES: dict[str, pa.DataType] = {
+    "version": pa.int32(),
+    "autogram": pa.string(),
+    "scenario": pa.string(),
+    "fingerprint": pa.string(),
+    "status": pa.string(),
+    "error": pa.string(),
+    "error_message": pa.string(),
+    "error_place": pa.string(),
+    "error_side": pa.string(),
+    "seed": pa.int64(),
+    "scenario_data": pa.string(),
+}
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())])
+_NODE = pa.struct([("parent", pa.int32()), ("message", pa.int32())])
+_CALL = pa.struct(list(_CALL_TYPES.items()))
+_TURN = pa.struct(list(_TURN_TYPES.items()))
+
+MEMORY_SCHEMA = pa.schema(
+    [
+        *_PLAIN_TYPES.items(),
+        ("turns", pa.list_(_TURN)),
+        ("messages", pa.list_(_MESSAGE)),
+        ("history", pa.list_(_NODE)),
+        ("calls", pa.list_(_CALL)),
+    ],
+    metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()},
+)
+"""One row a conversation; the columns are :class:`~autograms.conversation.record.Memory`'s attributes."""
+
+_BUILD_ERRORS = (pa.ArrowException, AttributeError, OverflowError, TypeError, ValueError)
+
+
+# ------------------------------------------------------------------------------------------------------------- to Arrow
+
+
+def memories_to_table(memories: Iterable[Memory]) -> pa.Table:
+    """Return the conversations as a table of :data:`MEMORY_SCHEMA`.
+
+    Raises:
+        RecordError: Where a memory holds a value that its column cannot; the message names the conversation.
+    """
+    return pa.Table.from_batches(list(_batches(memories)), MEMORY_SCHEMA)
+
+
+def _batches(memories: Iterable[Memory]) -> Iterator[pa.RecordBatch]:
+    remaining = iter(memories)
+    while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
+        try:
+            yield _batch(chunk)
+        except _BUILD_ERRORS:
+            raise _culprit(chunk) from None
+
+
+def _batch(memories: Sequence[Memory]) -> pa.RecordBatch:
+    columns = [_column([getattr(memory, name) for memory in memories], kind) for name, kind in _PLAIN_TYPES.items()]
+    columns.append(_nested([memory.turns for memory in memories], _TURN, _TURN_TYPES))
+    messages = [memory.messages for memory in memories]
+    columns.append(list_column(map(len, messages), _tuples(messages, _MESSAGE)))
+    history = [memory.history for memory in memories]
+    columns.append(list_column(map(len, history), _tuples(history, _NODE)))
+    columns.append(_nested([memory.calls for memory in memories], _CALL, _CALL_TYPES))
+    return pa.RecordBatch.from_arrays(columns, schema=MEMORY_SCHEMA)
+
+
+def _nested(rows: Sequence[Sequence[Any]], shape: pa.StructType, types: dict[str, pa.DataType]) -> pa.Array:
+    objects = list(chain.from_iterable(rows))
+    values = zip(*map(attrgetter(*types), objects), strict=True) if objects else [()] * len(types)
+    columns = [_column(column, kind) for column, kind in zip(values, types.values(), strict=True)]
+    return list_column(map(len, rows), struct_column(shape, columns))
+
+
+def _tuples(rows: Sequence[Sequence[tuple[Any, ...]]], shape: pa.StructType) -> pa.Array:
+    items = list(chain.from_iterable(rows))
+    values = zip(*items, strict=True) if items else [()] * shape.num_fields
+    return struct_column(shape, [_column(column, field.type) for column, field in zip(values, shape, strict=True)])
+
+
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if kind == pa.string():
+        return text_column(values)
+    if pa.types.is_list(kind):
+        return text_list_column(values)
+    if kind == _PROMPT:
+        parts = zip(*map(attrgetter("system", "first", "last", "ask"), values), strict=True) if values else [()] * 4
+        return struct_column(_PROMPT, [pa.array(part, pa.int32()) for part in parts])
+    return pa.array(values, kind)
+
+
+def _culprit(memories: Sequence[Memory]) -> RecordError:
+    for memory in memories:
+        try:
+            _batch([memory])
+        except _BUILD_ERRORS as error:
+            name = f"{memory.autogram}, scenario {memory.scenario!r}"
+            return RecordError(f"the conversation ({name}) cannot be stored: {type(error).__name__}: {error}")
+    return RecordError("the conversations cannot be stored together: a text column of theirs exceeds 2 GiB")
+
+
+# ----------------------------------------------------------------------------------------------------------- from Arrow
+
+
+def table_to_memories(table: pa.Table) -> list[Memory]:
+    """Return the conversations of a table that :func:`memories_to_table` made.
+
+    Columns may stand in any order, and a table that went through pandas is read too.
+
+    Raises:
+        RecordError: Where columns are missing or of another kind, or the schema version is newer.
+    """
+    return list(_memories(table, "the table"))
+
+
+def _memories(table: pa.Table, where: str) -> Iterator[Memory]:
+    for batch in _conform(table, where).to_batches():
+        yield from _batch_memories(batch)
+
+
+def _conform(table: pa.Table, where: str) -> pa.Table:
+    missing = [name for name in MEMORY_SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise RecordError(f"{where} holds no conversations: the columns {', '.join(missing)} are missing")
+    try:
+        table = table.select(MEMORY_SCHEMA.names).cast(MEMORY_SCHEMA)
+    except (pa.ArrowException, ValueError) as error:
+        raise RecordError(f"{where} holds no conversations: {error}") from None
+    _refuse_newer(max((version for version in table["version"].to_pylist() if version), default=0), where)
+    return table
+
+
+def _refuse_newer(version: int, where: str) -> None:
+    if version > SCHEMA_VERSION:
+        raise RecordError(
+            f"{where} has schema version {version}, this release reads up to {SCHEMA_VERSION}; upgrade autograms"
+        )
+
+
+def _batch_memories(batch: pa.RecordBatch) -> Iterator[Memory]:
+    plain = [batch.column(name).to_pylist() for name in _PLAIN_TYPES]
+    messages, history = batch.column("messages"), batch.column("history")
+    nested = zip(
+        split_list(messages, list(zip(*_fields(messages), strict=True))),
+        split_list(history, list(zip(*_fields(history), strict=True))),
+        split_list(batch.column("calls"), list(map(Call, *_fields(batch.column("calls"), Call)))),
+        split_list(batch.column("turns"), list(map(Turn, *_fields(batch.column("turns"), Turn)))),
+        strict=True,
+    )
+    for values, (pool, nodes, calls, turns) in zip(zip(*plain, strict=True), nested, strict=True):
+        memory = Memory(**dict(zip(_PLAIN_TYPES, values, strict=True)))
+        memory.messages, memory.history, memory.calls, memory.turns = pool, nodes, calls, turns
+        yield memory
+
+
+def _fields(column: Any, kind: type[Call] | type[Turn] | None = None) -> list[list[Any]]:
+    items = column.flatten()
+    columns = [_values(field) for field in items.flatten()]
+    if kind is not None:
+        defaults = kind.__dataclass_fields__
+        for index, field in enumerate(items.type):
+            columns[index] = _filled(columns[index], defaults[field.name].default)
+    return columns
+
+
+def _filled(values: list[Any], default: Any) -> list[Any]:
+    if isinstance(default, (bool, int, float, str)) and None in values:
+        return [default if value is None else value for value in values]
+    return values
+
+
+def _values(column: Any) -> list[Any]:
+    if column.type == _PROMPT:
+        return list(map(Prompt, *(field.to_pylist() for field in column.flatten())))
+    if pa.types.is_list(column.type):
+        texts = column.flatten().to_pylist()
+        return list(map(tuple, split_list(column, texts))) if texts else [()] * len(column)
+    return column.to_pylist()
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+def write_memories(
+    path: AnyPath | UPath, memories: Iterable[Memory], *, metadata: dict[str, str] | None = None
+) -> None:
+    """Write conversations to a Parquet file, whole or not at all, a few hundred at a time.
+
+    Args:
+        path: The file, on this machine or in an object store.
+        memories: The conversations; an iterator is read as it is written.
+        metadata: Texts to keep in the file's metadata beside the schema version.
+
+    Raises:
+        RecordError: Where a memory holds a value that its column cannot.
+    """
+    import pyarrow.parquet as pq
+
+    own = MEMORY_SCHEMA.metadata or {}
+    schema = MEMORY_SCHEMA.with_metadata({**{k.encode(): v.encode() for k, v in (metadata or {}).items()}, **own})
+    with (
+        replacing(path) as file,
+        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for batch in _batches(memories):
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+
+
+def read_memories(path: AnyPath | UPath) -> list[Memory]:
+    """Read the conversations of a Parquet file.
+
+    Raises:
+        RecordError: Where the file is missing, damaged, of a newer schema version, or holds something else.
+    """
+    return list(stream_memories(path))
+
+
+def stream_memories(path: AnyPath | UPath) -> Iterator[Memory]:
+    """Read the conversations of a Parquet file a few hundred at a time.
+
+    Raises:
+        RecordError: As :func:`read_memories`.
+    """
+    with _reading(path) as source:
+        _check_file(source, path)
+        known = [name for name in source.schema_arrow.names if name in MEMORY_SCHEMA.names]
+        for batch in source.iter_batches(_ROWS_AT_ONCE, columns=known):
+            yield from _memories(pa.Table.from_batches([batch]), str(path))
+
+
+def read_table(path: AnyPath | UPath, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read columns of a file of conversations without making memories of them.
+
+    Args:
+        path: The file.
+        columns: Column names, or paths in nested columns (``calls.list.element.cost_usd``); all where ``None``.
+
+    Raises:
+        RecordError: As :func:`read_memories`.
+    """
+    with _reading(path) as source:
+        _check_file(source, path)
+        return source.read(columns=None if columns is None else list(columns))
+
+
+def read_metadata(path: AnyPath | UPath) -> dict[str, str]:
+    """Read the texts in a file's metadata; the file's rows are not read.
+
+    Raises:
+        RecordError: Where the file is missing or damaged.
+    """
+    with _reading(path) as source:
+        found = source.schema_arrow.metadata or {}
+        return {key.decode(): value.decode() for key, value in found.items()}
+
+
+@contextmanager
+def _reading(path: AnyPath | UPath) -> Iterator[pq.ParquetFile]:
+    import pyarrow.parquet as pq
+
+    try:
+        with _open(path) as file, pq.ParquetFile(file, page_checksum_verification=True) as source:
+            yield source
+    except FileNotFoundError:
+        raise RecordError(f"no conversations at {path}: the file does not exist; simulate first") from None
+    except (pa.ArrowException, OSError) as error:
+        raise RecordError(
+            f"{path} is damaged or no Parquet file ({error}); remove it and materialize or simulate again"
+        ) from None
+
+
+def _open(path: AnyPath | UPath) -> IO[bytes]:
+    return storage_path(path).open("rb")
+
+
+def _check_file(source: pq.ParquetFile, path: AnyPath | UPath) -> None:
+    metadata = source.schema_arrow.metadata or {}
+    version = metadata.get(_VERSION_KEY, b"1").decode()
+    _refuse_newer(int(version) if version.isdigit() else 0, str(path))
