@@ -1,0 +1,366 @@
+"""From rows to tokens: what the model reads, which tokens carry loss, and an account of both.
+
+A row's prompt is rendered exactly as deployment renders the request (``add_generation_prompt=True``); the answer
+and the token that ends it, and nothing else, carry loss. What does not belong here: choosing rows, and training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from autograms.errors import DatasetError, TrainingError
+from autograms.finetuning.student import TINY, tiny_tokenizer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = [
+    "IGNORED",
+    "Kind",
+    "Row",
+    "TokenAudit",
+    "TokenRow",
+    "answer_ids",
+    "audit_rows",
+    "load_tokenizer",
+    "prompt_ids",
+    "read_rows",
+    "row_texts",
+    "tokenize_rows",
+]
+
+IGNORED = -100
+"""The label of a token without loss."""
+
+Kind = Literal["sft", "dpo"]
+_ANSWERS: dict[str, tuple[str, ...]] = {"sft": ("completion",), "dpo": ("chosen", "rejected")}
+_MOST_NAMED = 10
+_BINS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training row.
+
+    Attributes:
+        id: The row's id.
+        messages: The prompt in wire form.
+        answers: ``(completion,)`` of an SFT row, ``(chosen, rejected)`` of a DPO pair.
+        split: ``train`` or ``validation``.
+    """
+
+    id: str
+    messages: list[dict[str, Any]]
+    answers: tuple[str, ...]
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One row as tokens.
+
+    Attributes:
+        id: The row's id.
+        prompt: Token ids of the prompt, as deployment sends it.
+        answers: For each answer: its token ids, the end token included.
+        losses: For each answer: which of its tokens carry loss.
+    """
+
+    id: str
+    prompt: list[int]
+    answers: tuple[list[int], ...]
+    losses: tuple[list[bool], ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest sequence: the prompt and its longest answer."""
+        return len(self.prompt) + max(len(answer) for answer in self.answers)
+
+    def input_ids(self, answer: int = 0) -> list[int]:
+        """Return the token ids of the prompt and one answer."""
+        return self.prompt + self.answers[answer]
+
+    def labels(self, answer: int = 0) -> list[int]:
+        """Return the labels that go with :meth:`input_ids`: the token where it carries loss, ``IGNORED`` elsewhere."""
+        pairs = zip(self.answers[answer], self.losses[answer], strict=True)
+        return [IGNORED] * len(self.prompt) + [token if loss else IGNORED for token, loss in pairs]
+
+
+@dataclass(slots=True)
+class TokenAudit:
+    """What the rows come to in the model's own tokens.
+
+    Attributes:
+        rows: Rows that were given.
+        trained: Rows that are trained on.
+        tokens: Tokens of the trained rows, both answers of a pair counted.
+        loss_tokens: Tokens among them that carry loss.
+        too_long: Rows over ``max_length`` that were left out.
+        truncated: Rows over ``max_length`` whose prompt was cut from the left.
+        tokens_cut: Tokens that were cut.
+        without_loss: Rows left out because no token of theirs carries loss.
+        longest: Tokens of the longest row that was given.
+        longest_row: Its id.
+        max_length: The limit.
+        named: Ids of the first rows that were left out.
+        histogram: ``(first length of the bin, rows)`` over all rows.
+    """
+
+    rows: int = 0
+    trained: int = 0
+    tokens: int = 0
+    loss_tokens: int = 0
+    too_long: int = 0
+    truncated: int = 0
+    tokens_cut: int = 0
+    without_loss: int = 0
+    longest: int = 0
+    longest_row: str = ""
+    max_length: int = 0
+    named: list[str] = field(default_factory=list)
+    histogram: list[tuple[int, int]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the audit as plain containers."""
+        return asdict(self)
+
+    def as_markdown(self) -> str:
+        """Return the audit as a Markdown table, with a line that names rows that were left out."""
+        share = self.loss_tokens / self.tokens if self.tokens else 0.0
+        lines = [
+            "| token audit | |",
+            "|---|---:|",
+            f"| rows | {self.rows:,} |",
+            f"| rows trained on | {self.trained:,} |",
+            f"| tokens | {self.tokens:,} |",
+            f"| tokens with loss | {self.loss_tokens:,} ({share:.1%}) |",
+            f"| longest row (limit {self.max_length:,}) | {self.longest:,} |",
+            f"| left out: longer than the limit | {self.too_long:,} |",
+            f"| cut from the left of the prompt | {self.truncated:,} ({self.tokens_cut:,} tokens) |",
+            f"| left out: no token with loss | {self.without_loss:,} |",
+        ]
+        if self.named:
+            lines += ["", f"Left out, among others: {', '.join(f'`{name}`' for name in self.named)}"]
+        return "\n".join(lines)
+
+
+def read_rows(table: pa.Table, kind: Kind, *, split: str | None = None) -> Iterator[Row]:
+    """Read the rows of an SFT or DPO table.
+
+    Args:
+        table: A table of the SFT or the DPO schema.
+        kind: Which of the two.
+        split: Only the rows of this split.
+
+    Raises:
+        DatasetError: Where a column is missing or a message's ``extra`` is not JSON.
+    """
+    wanted = ["id", "prompt", "split", *_ANSWERS[kind]]
+    missing = [name for name in wanted if name not in table.column_names]
+    if missing:
+        raise DatasetError(
+            f"not a table of {kind} rows: column {missing[0]!r} is missing (there are {table.column_names}); "
+            f"expected {wanted}"
+        )
+    for batch in table.select(wanted).to_batches(max_chunksize=1024):
+        for row in batch.to_pylist():
+            if split is None or row["split"] == split:
+                answers = tuple(row[name] for name in _ANSWERS[kind])
+                yield Row(row["id"], [_wire(message, row["id"]) for message in row["prompt"]], answers, row["split"])
+
+
+def row_texts(rows: Iterable[Row]) -> Iterator[str]:
+    """Return every text of the rows: what the tiny student's tokenizer is trained on."""
+    for row in rows:
+        for message in row.messages:
+            content = message.get("content")
+            if isinstance(content, str):
+                yield content
+            elif content:
+                yield from (part["text"] for part in content if isinstance(part, dict) and "text" in part)
+        yield from row.answers
+
+
+def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
+    """Load a model's own tokenizer, with a pad token.
+
+    Raises:
+        TrainingError: Where there is none, or it has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(model))
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"no tokenizer at {model}: expected 'tiny', a model's folder or its name on the hub "
+            f"({str(error).splitlines()[0]})"
+        ) from None
+    if not tokenizer.chat_template:
+        raise TrainingError(
+            f"the tokenizer of {model} has no chat template, so no request can be rendered; "
+            "take an instruction-tuned model, or put a chat_template.jinja into its folder"
+        )
+    if tokenizer.eos_token is None:
+        raise TrainingError(f"the tokenizer of {model} has no end token (eos_token), so no answer could end")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the token ids of a request, as a deployed model reads it."""
+    return _render(tokenizer, messages, add_generation_prompt=True)["input_ids"]
+
+
+def answer_ids(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, Any]], prompt: list[int], answer: str
+) -> tuple[list[int], list[bool]]:
+    """Return an answer's token ids behind the prompt, the end token included, and which of them carry loss.
+
+    The template's ``{% generation %}`` markers say what carries loss where it has some; all that follows the prompt
+    up to the end token does where it has none. A template that renders a finished conversation differently from the
+    request it began with (so that the prompt is no prefix) is answered by the answer's own tokens and the end token:
+    the prompt that is trained stays the prompt that is deployed.
+    """
+    marked = "generation" in str(tokenizer.chat_template)
+    finished = [*messages, {"role": "assistant", "content": answer}]
+    full = _render(tokenizer, finished, marked=marked)
+    ids = full["input_ids"]
+    start = len(prompt)
+    if ids[:start] != prompt or len(ids) == start:
+        tokens = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        return tokens, [True] * len(tokens)
+    suffix = ids[start:]
+    mask = [bool(bit) for bit in full.get("assistant_masks", ids)[start:]] if marked else []
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    ends = [index for index, token in enumerate(suffix) if token in special]
+    if not ends:
+        suffix, mask = [*suffix, tokenizer.eos_token_id], [*mask, True] if mask else []
+        ends = [len(suffix) - 1]
+    end = ends[-1]
+    losses = mask if any(mask) else [True] * len(suffix)
+    losses[end] = True
+    return suffix[: end + 1], losses[: end + 1]
+
+
+def tokenize_rows(
+    rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, *, max_length: int, truncate: bool
+) -> tuple[list[TokenRow], TokenAudit]:
+    """Turn rows into tokens, leaving out those that cannot be trained on, and account for them.
+
+    A row over ``max_length`` is left out, or, with ``truncate``, loses the beginning of its prompt. An answer is
+    never cut: a row whose answer alone fills ``max_length`` is left out either way.
+
+    Raises:
+        DatasetError: Where no row remains.
+    """
+    audit = TokenAudit(max_length=max_length)
+    kept: list[TokenRow] = []
+    lengths: list[int] = []
+    for row in rows:
+        tokens = _tokenize(row, tokenizer)
+        lengths.append(tokens.length)
+        if tokens.length > audit.longest:
+            audit.longest, audit.longest_row = tokens.length, row.id
+        fitted = _fit(tokens, audit, max_length=max_length, truncate=truncate)
+        if fitted is not None:
+            kept.append(fitted)
+            audit.tokens += sum(len(fitted.prompt) + len(answer) for answer in fitted.answers)
+            audit.loss_tokens += sum(sum(losses) for losses in fitted.losses)
+    audit.rows, audit.trained = len(lengths), len(kept)
+    audit.histogram = _histogram(lengths)
+    if lengths and not kept:
+        raise DatasetError(
+            f"none of the {len(lengths)} rows can be trained on: {audit.too_long} are longer than max_length "
+            f"{max_length} (the longest has {audit.longest} tokens), {audit.without_loss} have no token with loss; "
+            "raise max_length, or set truncate"
+        )
+    return kept, audit
+
+
+def audit_rows(
+    table: pa.Table, kind: Kind, *, model: str | Path, max_length: int, truncate: bool = False
+) -> TokenAudit:
+    """Account for a table's training rows in a model's own tokens, before anything is trained.
+
+    Args:
+        table: A table of the SFT or the DPO schema.
+        kind: Which of the two.
+        model: ``tiny``, a model's folder, or its name on the hub.
+        max_length: Longest row in tokens.
+        truncate: As in the recipe.
+
+    Raises:
+        DatasetError: Where the table has no rows to train on.
+        TrainingError: Where the model's tokenizer cannot be had.
+    """
+    rows = list(read_rows(table, kind, split="train"))
+    tokenizer = tiny_tokenizer(row_texts(rows)) if str(model) == TINY else load_tokenizer(model)
+    return tokenize_rows(rows, tokenizer, max_length=max_length, truncate=truncate)[1]
+
+
+def _wire(message: dict[str, Any], row: str) -> dict[str, Any]:
+    wire = {"role": message["role"], "content": message["content"]}
+    if message.get("extra"):
+        try:
+            wire.update(json.loads(message["extra"]))
+        except ValueError as error:
+            raise DatasetError(f"row {row!r}: a message's 'extra' is not JSON ({error})") from None
+    return wire
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[dict[str, Any]],
+    *,
+    add_generation_prompt: bool = False,
+    marked: bool = False,
+) -> dict[str, Any]:
+    rendered = tokenizer.apply_chat_template(
+        list(messages),
+        tokenize=True,
+        return_dict=True,
+        add_generation_prompt=add_generation_prompt,
+        return_assistant_tokens_mask=marked,
+    )
+    return dict(rendered)
+
+
+def _tokenize(row: Row, tokenizer: PreTrainedTokenizerBase) -> TokenRow:
+    prompt = prompt_ids(tokenizer, row.messages)
+    pairs = [answer_ids(tokenizer, row.messages, prompt, answer) for answer in row.answers]
+    return TokenRow(row.id, prompt, tuple(ids for ids, _ in pairs), tuple(losses for _, losses in pairs))
+
+
+def _fit(tokens: TokenRow, audit: TokenAudit, *, max_length: int, truncate: bool) -> TokenRow | None:
+    excess = tokens.length - max_length
+    if not all(any(losses) for losses in tokens.losses):
+        audit.without_loss += 1
+    elif excess <= 0:
+        return tokens
+    elif truncate and excess < len(tokens.prompt):
+        audit.truncated += 1
+        audit.tokens_cut += excess
+        return TokenRow(tokens.id, tokens.prompt[excess:], tokens.answers, tokens.losses)
+    else:
+        audit.too_long += 1
+    audit.named.extend(islice([tokens.id], _MOST_NAMED - len(audit.named)))
+    return None
+
+
+def _histogram(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    if not lengths:
+        return []
+    low, high = min(lengths), max(lengths)
+    width = max(1, -(-(high - low + 1) // _BINS))
+    counts = [0] * ((high - low) // width + 1)
+    for length in lengths:
+        counts[(length - low) // width] += 1
+    return [(low + index * width, count) for index, count in enumerate(counts)]
