@@ -1,0 +1,1 @@
+"""Conversations as data: the record, its prompts, and its files."""

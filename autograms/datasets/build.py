@@ -1,0 +1,204 @@
+"""From conversations to a table of rows: select, split, remove duplicates and leaks, count.
+
+What belongs here: what SFT and DPO datasets have in common. What does not: what a row of either holds (``sft``,
+``dpo``). Conversations are read one at a time and rows leave for Arrow a few thousand at a time, so that a million
+rows need little more memory than their table.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import pyarrow as pa
+
+from autograms.conversation.record import Call, Memory
+from autograms.datasets.buffer import RowBuffer
+from autograms.datasets.report import DatasetReport
+from autograms.datasets.rows import row_message
+from autograms.datasets.select import Selection
+from autograms.datasets.split import TRAIN, VALIDATION, group_key, split_groups
+from autograms.errors import DatasetError
+from autograms.settings import DatasetSettings
+
+__all__ = ["Answers", "BuiltDataset", "build", "differs"]
+
+DUPLICATE = "duplicate"
+LEAK = "held out, but its text also trains"
+
+Answers = Callable[[Call, Counter[str]], Iterable[tuple[str, ...]]]
+"""From a call to the answers of each of its rows, the one to learn first; what it leaves out it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltDataset:
+    """A dataset and how it came to be.
+
+    Attributes:
+        table: The rows, of ``SFT_SCHEMA`` or ``DPO_SCHEMA``.
+        report: What was counted on the way.
+    """
+
+    table: pa.Table
+    report: DatasetReport
+
+
+def build(
+    memories: Iterable[Memory], settings: DatasetSettings, *, kind: str, schema: pa.Schema, answers: Answers
+) -> BuiltDataset:
+    """Build a dataset.
+
+    Args:
+        memories: The conversations; an iterator is read once.
+        settings: Which calls become rows, and the split.
+        kind: ``sft`` or ``dpo``.
+        schema: The table's schema.
+        answers: The answers of a call's rows.
+
+    Raises:
+        DatasetError: Where the settings' tag query is wrong, or a recorded prompt cannot be read.
+    """
+    builder = _Builder(settings, kind, schema, answers)
+    for memory in memories:
+        builder.add(memory)
+    return builder.finish()
+
+
+class _Builder:
+    def __init__(self, settings: DatasetSettings, kind: str, schema: pa.Schema, answers: Answers) -> None:
+        self.settings = settings
+        self.selection = Selection(settings)
+        self.report = DatasetReport(kind)
+        self.answers = answers
+        self.schema = schema
+        self.rows = RowBuffer(schema)
+        self.groups: dict[str, int] = {}
+        self.paired: set[int] = set()
+        self.call_group, self.call_text = array("l"), array("Q")
+        self.row_group, self.row_text, self.row_content = array("l"), array("Q"), array("Q")
+        self._met: Counter[tuple[str, str]] = Counter()
+        self._seen_tags: set[str] = set()
+        self._seen_primitives: set[str] = set()
+
+    # -- reading
+
+    def add(self, memory: Memory) -> None:
+        self.report.conversations += 1
+        self.report.calls += len(memory.calls)
+        reason = self.selection.refuses_memory(memory)
+        if reason is not None:
+            self.report.dropped[reason] += len(memory.calls)
+            return
+        self._met[memory.autogram, memory.scenario] += 1
+        origin = f"{memory.autogram}\0{memory.scenario}\0{self._met[memory.autogram, memory.scenario]}\0"
+        key = group_key(memory)
+        for index, call in enumerate(memory.calls):
+            self._seen_tags.update(call.tags)
+            self._seen_primitives.add(call.primitive)
+            reason = self.selection.refuses(call)
+            if reason is not None:
+                self.report.dropped[reason] += 1
+                continue
+            self._add_call(memory, index, call, self.groups.setdefault(key, len(self.groups)), origin)
+
+    def _add_call(self, memory: Memory, index: int, call: Call, group: int, origin: str) -> None:
+        try:
+            prompt = list(map(row_message, memory.prompt_messages(call.prompt)))
+        except (IndexError, ValueError, TypeError) as error:
+            raise DatasetError(
+                f"{memory.autogram}, scenario {memory.scenario!r}, call {index} ({call.primitive}): the recorded "
+                f"prompt cannot be read ({type(error).__name__}: {error}); simulate the conversation again"
+            ) from None
+        asked = _hash(*(part or "" for message in prompt for part in message))
+        text = _number(_hash(asked.hex(), call.output or ""))
+        self.call_group.append(group)
+        self.call_text.append(text)
+        if any(differs(call, rejected) for rejected in call.rejected):
+            self.paired.add(group)
+        for answers in self.answers(call, self.report.dropped):
+            content = _hash(asked.hex(), *answers)
+            identity = _hash(origin, str(index), content.hex()).hex()
+            self.row_group.append(group)
+            self.row_text.append(text)
+            self.row_content.append(_number(content))
+            self.rows.add(identity, memory, index, call, prompt, answers)
+
+    # -- deciding
+
+    def finish(self) -> BuiltDataset:
+        names = list(self.groups)
+        sides = split_groups(
+            {name: index in self.paired for name, index in self.groups.items()},
+            fraction=self.settings.validation_fraction,
+            seed=self.settings.split_seed,
+        )
+        held = [sides[name] == VALIDATION for name in names]
+        keep = self._kept(held)
+        table = self.rows.table()
+        split = pa.array([VALIDATION if held[group] else TRAIN for group in self.row_group], pa.string())
+        table = table.set_column(self.schema.get_field_index("split"), self.schema.field("split"), split)
+        if len(keep) < len(table):
+            table = table.take(pa.array(keep, pa.int64()))
+        self._count(table, held)
+        return BuiltDataset(table.replace_schema_metadata(self.schema.metadata), self.report)
+
+    def _kept(self, held: list[bool]) -> array[int]:
+        trained = {text for group, text in zip(self.call_group, self.call_text, strict=True) if not held[group]}
+        seen: tuple[set[int], set[int]] = (set(), set())
+        keep = array("q")
+        for row, (group, text, content) in enumerate(zip(self.row_group, self.row_text, self.row_content, strict=True)):
+            side = held[group]
+            if side and text in trained:
+                self.report.dropped[LEAK] += 1
+            elif self.settings.deduplicate and content in seen[side]:
+                self.report.dropped[DUPLICATE] += 1
+            else:
+                seen[side].add(content)
+                keep.append(row)
+        return keep
+
+    def _count(self, table: pa.Table, held: list[bool]) -> None:
+        report = self.report
+        report.rows = len(table)
+        report.validation = sum(side == VALIDATION for side in table["split"].to_pylist())
+        report.train = report.rows - report.validation
+        report.groups, report.held_out_groups = len(held), sum(held)
+        report.by_primitive.update(str(name) for name in table["primitive"].to_pylist())
+        report.notes.extend(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        report = self.report
+        for tag in sorted(self.selection.query.tags - self._seen_tags):
+            yield f"no recorded call has the tag {tag!r}, which the tag query names"
+        for primitive in sorted(self.selection.named_primitives - self._seen_primitives):
+            yield f"no recorded call is a {primitive!r}, which the settings name"
+        if not report.rows:
+            yield "no row is left"
+        elif not report.train:
+            yield "no row trains"
+        elif not report.validation and self.settings.validation_fraction > 0:
+            yield "no row is held out: the conversations are too few, or all their texts are the same"
+
+
+def differs(call: Call, rejected: str) -> bool:
+    """Whether a rejected answer is another than the call's output; JSON texts of the same object are the same."""
+    if rejected == call.output:
+        return False
+    if call.kind != "object":
+        return True
+    try:
+        return bool(json.loads(rejected) != json.loads(call.output or ""))
+    except ValueError:
+        return True
+
+
+def _hash(*texts: str) -> bytes:
+    return blake2b("\0".join(texts).encode(errors="surrogatepass"), digest_size=8).digest()
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest, "big")

@@ -1,0 +1,40 @@
+"""DPO rows: the answers that a supervisor preferred, each beside one that it rejected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from autograms.conversation.record import Call, Memory
+from autograms.datasets.build import BuiltDataset, build, differs
+from autograms.datasets.rows import DPO_SCHEMA
+from autograms.settings import DatasetSettings
+
+__all__ = ["build_dpo"]
+
+
+def build_dpo(memories: Iterable[Memory], settings: DatasetSettings) -> BuiltDataset:
+    """Build the DPO dataset: one row a rejected output of a call that trains.
+
+    The split is that of :func:`~autograms.datasets.sft.build_sft` with the same settings: no conversation, and no
+    text, that SFT trains on is held out here.
+
+    Args:
+        memories: The conversations; an iterator is read once.
+        settings: Which calls become rows, and the split.
+
+    Raises:
+        DatasetError: Where the settings' tag query is wrong, or a recorded prompt cannot be read.
+    """
+    return build(memories, settings, kind="dpo", schema=DPO_SCHEMA, answers=_pairs)
+
+
+def _pairs(call: Call, dropped: Counter[str]) -> Iterator[tuple[str, ...]]:
+    assert call.output is not None
+    if not call.rejected:
+        dropped["no rejected answer"] += 1
+    for rejected in call.rejected:
+        if differs(call, rejected):
+            yield call.output, rejected
+        else:
+            dropped["chosen equals rejected"] += 1

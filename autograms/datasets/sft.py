@@ -1,0 +1,31 @@
+"""SFT rows: every call that the deployed program makes, with the best answer known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from autograms.conversation.record import Call, Memory
+from autograms.datasets.build import BuiltDataset, build
+from autograms.datasets.rows import SFT_SCHEMA
+from autograms.settings import DatasetSettings
+
+__all__ = ["build_sft"]
+
+
+def build_sft(memories: Iterable[Memory], settings: DatasetSettings) -> BuiltDataset:
+    """Build the SFT dataset: one row a call, its prompt as it is sent, its output as the completion.
+
+    Args:
+        memories: The conversations; an iterator is read once.
+        settings: Which calls become rows, and the split.
+
+    Raises:
+        DatasetError: Where the settings' tag query is wrong, or a recorded prompt cannot be read.
+    """
+    return build(memories, settings, kind="sft", schema=SFT_SCHEMA, answers=_output)
+
+
+def _output(call: Call, dropped: Counter[str]) -> Iterable[tuple[str, ...]]:
+    assert call.output is not None
+    return ((call.output,),)
