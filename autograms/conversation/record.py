@@ -173,6 +173,8 @@ class Memory:
     version: int = SCHEMA_VERSION
     live: Any = field(default=None, repr=False, compare=False)
     """The suspended program, where it still lives in this process; never stored."""
+    unsaveable: str | None = field(default=None, repr=False, compare=False)
+    """What keeps the memory from being saved: keywords of the root function that are no plain data."""
 
     def path(self, first: int, last: int) -> list[int]:
         """Return the message indices of the history nodes from ``first`` to ``last``, oldest first."""

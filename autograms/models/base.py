@@ -6,6 +6,7 @@ What does not belong here: how any one provider is reached.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -30,6 +31,7 @@ class Request:
         schema_name: The schema's name, for APIs that want one.
         model: A model other than the default one, or ``None``.
         params: Further keywords of the chat API (``temperature``, ``max_tokens``, ``stop``, ...).
+        check: A further test of the answer in canonical form; raises :class:`OutputError`.
     """
 
     kind: Kind
@@ -39,6 +41,7 @@ class Request:
     schema_name: str = "answer"
     model: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    check: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -96,11 +99,13 @@ def read_output(request: Request, text: str) -> str:
     Raises:
         OutputError: Where the text is none of the choices or not a JSON object.
     """
-    if request.kind == "text":
-        return text
     if request.kind == "choice":
-        return _read_choice(request.choices, text)
-    return _read_object(text)
+        text = _read_choice(request.choices, text)
+    elif request.kind == "object":
+        text = _read_object(text)
+    if request.check is not None:
+        request.check(text)
+    return text
 
 
 def _read_choice(choices: tuple[str, ...], text: str) -> str:

@@ -24,9 +24,7 @@ class ScriptedModel:
         requests: Every :class:`~autograms.models.Request` that was made, in order.
     """
 
-    def __init__(
-        self, outputs: Iterable[Any] | Callable[[Request], Any] = (), *, name: str = "scripted/model"
-    ) -> None:
+    def __init__(self, outputs: Iterable[Any] | Callable[[Request], Any] = (), *, name: str = "scripted/model") -> None:
         self.name = name
         self.requests: list[Request] = []
         self._function = outputs if callable(outputs) else None
@@ -53,7 +51,8 @@ class ScriptedModel:
             output = output[0]
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         words = sum(len(str(message["content"]).split()) for message in request.messages)
-        return Reply(text, request.model or self.name, words, len(text.split()), 0.0)
+        certain = [float(choice == text) for choice in request.choices] or None
+        return Reply(text, request.model or self.name, words, len(text.split()), 0.0, certain)
 
     async def embed(self, texts: list[str], *, model: str | None = None) -> list[list[float]]:
         """Return one short vector for each text, made from its characters."""

@@ -1,0 +1,414 @@
+"""``Autogram``: a program with its settings and its model, in any number of conversations.
+
+A memory belongs to no process: its program goes on where it still lives, and anywhere else it is run again against
+what the memory recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from autograms.conversation.record import Memory, Turn
+from autograms.errors import DivergenceError, ProgramError, ProgramFileError, RecordError
+from autograms.models import resolve_model
+from autograms.models.base import Model
+from autograms.program.context import Caller, Context
+from autograms.program.driver import drive, drive_here, prepare, resume, use_config
+from autograms.program.effects import FINISHED, SAID
+from autograms.program.loading import LoadedProgram, load_autogram, load_program
+from autograms.settings import AutogramConfig
+
+__all__ = ["Autogram", "AutogramsReturn", "load_autogram", "use_config"]
+
+
+@dataclass(slots=True)
+class AutogramsReturn:
+    """What :meth:`Autogram.apply` returns.
+
+    Attributes:
+        memory_object: The conversation's memory.
+        reply: What the user sees, ``None`` where the program ended.
+        data: What ``reply(data=)`` or ``EXIT`` handed over.
+        func_return: What the function returned that ``apply(function=)`` ran.
+    """
+
+    memory_object: Memory
+    reply: str | None = None
+    data: Any = None
+    func_return: Any = None
+
+
+class Autogram:
+    """A program with its settings and its model.
+
+    Args:
+        root_function: The program's root, usually ``chatbot``.
+        autogram_config: How models are asked.
+        model: The model, or its ``provider/model`` name; the configuration's where unset.
+        supervisor_mode: Whether supervisors act.
+        test_mode: Answer every call by the embedded offline model.
+        name: The program's name; its file's stem where unset.
+        api_keys: Keys by provider, for example ``{"openai": "..."}``.
+        on_change: What a memory does whose program has changed since: ``"error"``, or ``"address"`` to go on at
+            the ``ADDRESS`` of the call that it was suspended at.
+        side: ``chatbot`` or ``user``, for the record.
+    """
+
+    def __init__(
+        self,
+        root_function: Callable[..., Any],
+        autogram_config: AutogramConfig | None = None,
+        model: Model | str | None = None,
+        *,
+        supervisor_mode: bool = False,
+        test_mode: bool = False,
+        name: str | None = None,
+        api_keys: dict[str, str] | None = None,
+        on_change: Literal["error", "address"] = "error",
+        side: str = "chatbot",
+    ) -> None:
+        if not callable(root_function):
+            raise ProgramFileError(f"root_function={root_function!r}: expected the program's root function")
+        self.root_function = root_function
+        self.config = autogram_config or AutogramConfig()
+        self.supervisor_mode = supervisor_mode
+        self.on_change = on_change
+        self.side = side
+        self.program: LoadedProgram | None = getattr(root_function, "__autograms_program__", None)
+        self.name = name or (self.program.path.stem if self.program else root_function.__name__)
+        self._api_key = (api_keys or {}).get("openai")
+        self._model: Model | str = "offline/demo" if test_mode else model or self.config.chatbot_model
+        self._classifier: Model | str | None = None if model or test_mode else self.config.classifier_model
+        self._init_done = False
+
+    @classmethod
+    def from_file(cls, path: str | Path, autogram_config: AutogramConfig | None = None, **options: Any) -> Autogram:
+        """Load a program's file and return its autogram.
+
+        Args:
+            path: The file.
+            autogram_config: How models are asked.
+            **options: Further arguments of :class:`Autogram`.
+
+        Raises:
+            ProgramFileError: Where the file cannot be loaded.
+        """
+        return cls(load_program(path).root, autogram_config, **options)
+
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+        if isinstance(self._model, str):
+            self._model = self._resolve(self._model)
+        return self._model
+
+    @property
+    def classifier(self) -> Model | None:
+        """The model that decides, ``None`` where it is the one that answers."""
+        if isinstance(self._classifier, str):
+            self._classifier = self._resolve(self._classifier)
+        return self._classifier
+
+    @property
+    def files(self) -> list[str]:
+        """The program's source files, as they stand in tracebacks."""
+        return self.program.files if self.program else [self.root_function.__code__.co_filename]
+
+    def _resolve(self, name: str) -> Model:
+        config = self.config
+        return resolve_model(name, base_url=config.endpoint, api_key=self._api_key, max_tries=config.chatbot_max_tries)
+
+    def run_init(self) -> None:
+        """Run the file's ``init_chatbot()`` unless it has run: once, before the first conversation."""
+        if not self._init_done and self.program is not None and self.program.init is not None:
+            with use_config(self.config, self.model):
+                self.program.init()
+        self._init_done = True
+
+    # ---------------------------------------------------------------------------------------------- conversations
+
+    def reply(
+        self, user_reply: str | None = None, memory_object: Memory | None = None, **kwargs: Any
+    ) -> tuple[str | None, Memory]:
+        """Take one turn: hand the user's text to the program and return what it says.
+
+        Args:
+            user_reply: The user's text, ``None`` where the program speaks first.
+            memory_object: The conversation's memory, ``None`` for a new one.
+            **kwargs: Keywords for the root function where it starts.
+
+        Returns:
+            The reply, ``None`` where the program ended, and the memory. After an error the memory is as it was.
+
+        Raises:
+            AutogramsError: And whatever the program itself raises.
+        """
+        memory = memory_object if memory_object is not None else Memory(autogram=self.name)
+        mark = _Mark(memory)
+        try:
+            context = self.attach(memory)
+            effect = drive_here(context, self.begin_turn(context, user_reply, kwargs))
+            return self.end_turn(context, effect), memory
+        except BaseException:
+            mark.roll_back()
+            raise
+
+    async def areply(
+        self, user_reply: str | None = None, memory_object: Memory | None = None, **kwargs: Any
+    ) -> tuple[str | None, Memory]:
+        """Do as :meth:`reply` does, inside a running event loop."""
+        memory = memory_object if memory_object is not None else Memory(autogram=self.name)
+        mark = _Mark(memory)
+        try:
+            context = self.attach(memory)
+            effect = await drive(context, self.begin_turn(context, user_reply, kwargs))
+            return self.end_turn(context, effect), memory
+        except BaseException:
+            mark.roll_back()
+            raise
+
+    def apply(
+        self,
+        user_reply: str | None = None,
+        memory_object: Memory | None = None,
+        function: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> AutogramsReturn:
+        """Take one turn, or run a function of the program in the conversation from outside.
+
+        Args:
+            user_reply: As in :meth:`reply`.
+            memory_object: As in :meth:`reply`.
+            function: A function of the program's module; its history vanishes, the user globals that it sets stay.
+            **kwargs: Keywords for the function, or for the root function where it starts.
+
+        Raises:
+            ProgramError: Where the function cannot be found again by its name, which a resumed memory must do.
+        """
+        if function is None:
+            text, memory = self.reply(user_reply, memory_object, **kwargs)
+            data = memory.turns[-1].data
+            return AutogramsReturn(memory, text, None if data is None else orjson.loads(data))
+        memory = memory_object if memory_object is not None else Memory(autogram=self.name)
+        mark = _Mark(memory)
+        try:
+            context = self.attach(memory)
+            if self._external(function.__name__) is None:
+                raise ProgramError(f"{function.__name__}() is no function of {self.name}'s file; define it there")
+            turn = Turn("external", function.__name__, context.next_call, kwargs=_kwargs_text(memory, kwargs))
+            memory.turns.append(turn)
+            context.next_turn += 1
+            return AutogramsReturn(memory, func_return=self._run_external(context, function, kwargs))
+        except BaseException:
+            mark.roll_back()
+            raise
+
+    def serialize(self, memory: Memory) -> str:
+        """Return a memory as JSON text, which :meth:`deserialize` reads in any process.
+
+        Raises:
+            RecordError: Where the root function was given keywords that are no plain data.
+        """
+        if memory.unsaveable is not None:
+            raise RecordError(
+                f"the memory cannot be saved: {memory.unsaveable} is no plain data; give the root function texts, "
+                "numbers, lists and mappings"
+            )
+        return orjson.dumps(memory.to_dict()).decode()
+
+    def deserialize(self, text: str) -> Memory:
+        """Read a memory from its JSON text. Its program runs again at the next reply.
+
+        Raises:
+            RecordError: Where the text is no saved memory.
+        """
+        try:
+            data = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise RecordError(f"not a saved memory: {error}") from None
+        return Memory.from_dict(data)
+
+    # --------------------------------------------------------------------------------------- the steps of one turn
+
+    def attach(self, memory: Memory, *, caller: Caller | None = None) -> Context:
+        """Return the live context of a memory: the one that is there, or one that is made by a replay.
+
+        Raises:
+            DivergenceError: Where the program has changed and asks for something else than what was recorded.
+        """
+        live = memory.live
+        if live is not None and live.owner is self and live.thread == threading.get_ident():
+            return live.context
+        self.run_init()
+        context = self._context(memory, caller)
+        if memory.turns:
+            try:
+                self._replay(context)
+            except DivergenceError:
+                if self.on_change != "address":
+                    raise
+                context = self._context(memory, caller)
+                self._go_to_address(context)
+        memory.live = _Live(self, context)
+        return context
+
+    def begin_turn(self, context: Context, user_reply: str | None, kwargs: dict[str, Any]) -> Any:
+        """Hand the user's text to the program; return its first effect."""
+        memory = context.memory
+        starts = context.greenlet is None or context.greenlet.dead
+        text = _kwargs_text(memory, kwargs) if starts else None
+        memory.turns.append(Turn("user", user_reply, context.next_call, kwargs=text))
+        return self._enter(context, user_reply, kwargs)
+
+    def end_turn(self, context: Context, effect: Any) -> str | None:
+        """Return what the program said in the turn that has ended."""
+        if effect is FINISHED:
+            self._finish(context)
+        return context.memory.turns[context.next_turn - 1].content
+
+    def _context(self, memory: Memory, caller: Caller | None) -> Context:
+        return Context(
+            memory,
+            self.config,
+            self.model,
+            classifier=self.classifier,
+            supervisor_mode=self.supervisor_mode,
+            side=self.side,
+            caller=caller,
+        )
+
+    def _enter(self, context: Context, user_reply: str | None, kwargs: dict[str, Any]) -> Any:
+        context.next_turn += 1
+        context.turn_calls = 0
+        if user_reply is not None:
+            context.user_text = user_reply
+        program = context.greenlet
+        if program is None or program.dead:
+            context.head, context.system, context.frames = -1, context.config.default_prompt, []
+            prepare(context, self.root_function, kwargs)
+        if user_reply:
+            context.log("user", user_reply)
+        return resume(context)
+
+    def _finish(self, context: Context) -> None:
+        """Record that the program ended."""
+        turns = context.memory.turns
+        if context.next_turn < len(turns):
+            turn = turns[context.next_turn]
+            if turn.role != "assistant" or turn.content is not None or turn.after != context.next_call:
+                raise context.diverged(turn, "nothing: the program ends here")
+        elif context.replaying:
+            raise context.diverged(context.memory.calls[context.next_call], "nothing: the program ends here")
+        else:
+            turns.append(Turn("assistant", None, context.next_call))
+        context.next_turn += 1
+
+    # --------------------------------------------------------------------------------------------------- replaying
+
+    def _replay(self, context: Context) -> None:
+        """Run the program against everything that the memory recorded."""
+        turns = context.memory.turns
+        first: dict[str, Any] = {}
+        while context.next_turn < len(turns):
+            turn = turns[context.next_turn]
+            kwargs = orjson.loads(turn.kwargs) if turn.kwargs else first
+            first = first or kwargs
+            if turn.role == "external":
+                context.next_turn += 1
+                self._run_external(context, self._external(turn.content or ""), kwargs)
+                continue
+            effect = self._enter(context, turn.content, kwargs)
+            if effect is FINISHED:
+                self._finish(context)
+            elif effect is not SAID:
+                raise context.diverged(turns[context.next_turn], "a call that was not made then")
+
+    def _go_to_address(self, context: Context) -> None:
+        """Start the changed program at the address where it was suspended, with a history of what was said."""
+        turns = context.memory.turns
+        last = next((turn for turn in reversed(turns) if turn.role == "assistant"), None)
+        if last is None or last.address is None:
+            raise DivergenceError(
+                "the program has changed, and the call at which it was suspended carries no ADDRESS to resume at"
+            )
+        context.next_turn, context.next_call = len(turns), len(context.memory.calls)
+        context.address_path = last.address.split(" > ")
+        kwargs = next((orjson.loads(turn.kwargs) for turn in turns if turn.kwargs), {})
+        for turn in turns:
+            if turn.content and turn.role in ("assistant", "user"):
+                context.log(turn.role, turn.content)
+                context.user_text = turn.content if turn.role == "user" else context.user_text
+        prepare(context, self.root_function, kwargs)
+
+    # ---------------------------------------------------------------------------------------------------- external
+
+    def _external(self, name: str) -> Callable[..., Any] | None:
+        module = self.program.module.__dict__ if self.program else self.root_function.__globals__
+        found = module.get(name)
+        return found if callable(found) else None
+
+    def _run_external(self, context: Context, function: Callable[..., Any] | None, kwargs: dict[str, Any]) -> Any:
+        if function is None:
+            raise DivergenceError(f"{self.name} has no function any more that was run in the conversation from outside")
+        kept = context.greenlet, context.head, context.system, context.frames
+        result: list[Any] = []
+        context.frames = []
+        try:
+            prepare(context, lambda **keywords: result.append(function(**keywords)), kwargs)
+            effect = drive_here(context, resume(context))
+            if effect is SAID:
+                raise ProgramError(f"{function.__name__}() replied; a function run from outside returns its result")
+        finally:
+            context.greenlet, context.head, context.system, context.frames = kept
+        return result[0]
+
+
+class _Live:
+    """A suspended program: whose it is, and the thread that its greenlet lives in."""
+
+    __slots__ = ("context", "owner", "thread")
+
+    def __init__(self, owner: Autogram, context: Context) -> None:
+        self.owner = owner
+        self.context = context
+        self.thread = threading.get_ident()
+
+
+class _Mark:
+    """Where a memory stood before a turn."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.sizes = [len(part) for part in (memory.messages, memory.history, memory.calls, memory.turns)]
+
+    def roll_back(self) -> None:
+        """Take back what the turn recorded; the program is made anew by a replay when it is needed."""
+        memory = self.memory
+        for part, size in zip((memory.messages, memory.history, memory.calls, memory.turns), self.sizes, strict=True):
+            del part[size:]  # type: ignore[attr-defined]
+        memory.live = None
+
+
+def _kwargs_text(memory: Memory, kwargs: dict[str, Any]) -> str | None:
+    if not kwargs:
+        return None
+    try:
+        return orjson.dumps(kwargs).decode()
+    except TypeError:
+        bad = [key for key, value in kwargs.items() if not _is_plain(value)]
+        memory.unsaveable = ", ".join(f"{key}={type(kwargs[key]).__name__}" for key in bad)
+        return None
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,261 @@
+"""The one way in which primitives ask a model: from a question to its answer, through the journal and supervisors.
+
+Every primitive is a thin function over :func:`ask`. What belongs here: keywords, prompts, journal, supervision. What
+does not: the wording of questions and the conversion of answers, which are the primitives'.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from autograms import errors
+from autograms.conversation.record import NONE, Call, Prompt
+from autograms.errors import ModelError, ProgramError, nearest
+from autograms.models.base import Kind, Request
+from autograms.primitives.supervision import Supervision, supervise
+from autograms.program.context import Context, current, current_or_none
+from autograms.program.effects import AskModel
+
+__all__ = ["ALL", "CHAT_KEYWORDS", "ask", "primitive", "text_output"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+ALL = -1
+"""Stands for "the primitive's default" where ``max_turns`` was not given."""
+
+CHAT_KEYWORDS = frozenset(
+    [
+        "audio",
+        "chat_template_kwargs",
+        "extra_body",
+        "extra_headers",
+        "frequency_penalty",
+        "guided_choice",
+        "guided_json",
+        "guided_regex",
+        "ignore_eos",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "metadata",
+        "min_p",
+        "min_tokens",
+        "modalities",
+        "n",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "prompt_cache_key",
+        "reasoning_effort",
+        "repetition_penalty",
+        "response_format",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "stop",
+        "stop_token_ids",
+        "store",
+        "temperature",
+        "timeout",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+    ]
+)
+"""Keywords that pass through to the chat API (OpenAI's, and those that vLLM and TGI add)."""
+_OWN_KEYWORDS = frozenset({"max_turns", "model", "model_type", "multi_modal_inputs"})
+
+
+def primitive(function: _F) -> _F:
+    """Give a primitive ``supervisor=``, ``supervisor_kwargs=`` and ``ADDRESS=``."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("ADDRESS", None)
+        if "supervisor" in kwargs or "supervisor_kwargs" in kwargs:
+            supervisor = kwargs.pop("supervisor", None)
+            extra = kwargs.pop("supervisor_kwargs", None) or {}
+            if supervisor is not None:
+                context = current_or_none()
+                if context is not None and context.supervisor_mode:
+                    if not callable(supervisor):
+                        raise ProgramError(f"supervisor={supervisor!r} of {function.__name__} is not a function")
+                    kwargs["_supervision"] = Supervision(supervisor, args, {**kwargs, **extra})
+                else:
+                    kwargs["_supervision"] = None
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def ask(
+    name: str,
+    kind: Kind,
+    text: str,
+    options: dict[str, Any],
+    *,
+    encode: Callable[[Any], str],
+    choices: tuple[str, ...] = (),
+    schema: dict[str, Any] | None = None,
+    check: Callable[[str], Any] | None = None,
+    max_turns: int | None = None,
+    role: str = "instruction",
+    history: bool = True,
+    before: list[tuple[str, str, str | None]] | None = None,
+) -> str:
+    """Ask the model, the record or the supervisor, and return the answer in canonical form.
+
+    Args:
+        name: The primitive's name.
+        kind: ``text``, ``choice`` or ``object``.
+        text: The instruction or question as the model sees it.
+        options: The keywords that the program gave, those of the chat API among them.
+        encode: Turns a supervisor's output into its canonical form.
+        choices: The answers of a choice.
+        schema: The JSON schema of an object.
+        check: A further test of the answer.
+        max_turns: User turns that the call sees, ``None`` for all.
+        role: The pool role of the question.
+        history: Whether the call sees the history and the system prompt.
+        before: Messages that stand before the question where it does not.
+
+    Raises:
+        ModelError: Where the model gave no valid answer.
+        DivergenceError: Where the program asks for something else than what was recorded.
+    """
+    context = current()
+    schema_text = None if schema is None else json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    if context.next_call < len(context.memory.calls):
+        call = context.recorded(name, text, choices, schema_text)
+        index, replayed = context.next_call - 1, True
+        if "_supervision" not in options or options["_supervision"] is None:
+            return _recorded_answer(call)
+        supervision = options["_supervision"]
+    else:
+        supervision = options.pop("_supervision", _ABSENT)
+        params, model, extra = _split(context, name, options, text, warn=supervision is _ABSENT)
+        prompt = _prompt(context, kind, text, role, extra, max_turns, history, before)
+        recorded_kind = "logits" if name == "multiple_choice_logits" else kind
+        call = Call(
+            name, recorded_kind, prompt, None, context.side, choices, schema_text, context.place(), context.parent_call
+        )
+        params = _with_defaults(context, params)
+        if params or model:
+            call.params = json.dumps({**({"model": model} if model else {}), **params}, ensure_ascii=False, default=str)
+        index, replayed = context.begin(call), False
+        if supervision is None or supervision is _ABSENT:
+            return _ask_model(context, call, _request(context, call, schema, model, params, check))
+    call.supervised, call.supervisor = True, supervision.name
+    return supervise(context, supervision, call, index, encode, replayed=replayed)
+
+
+_ABSENT: Any = object()
+
+
+def _recorded_answer(call: Call) -> str:
+    if call.error is not None:
+        name, _, message = call.error.partition(": ")
+        raise getattr(errors, name, ModelError)(message)
+    assert call.output is not None
+    return call.output
+
+
+def _ask_model(context: Context, call: Call, request: Request) -> str:
+    try:
+        return context.switch(AskModel(call, request))
+    except Exception as error:
+        call.error = f"{type(error).__name__}: {error}"
+        raise
+
+
+def _prompt(
+    context: Context,
+    kind: Kind,
+    text: str,
+    role: str,
+    extra: str | None,
+    max_turns: int | None,
+    history: bool,
+    before: list[tuple[str, str, str | None]] | None,
+) -> Prompt:
+    if history:
+        with_system = not (kind == "choice" and context.config.exclude_classifier_system_prompt)
+        return context.prompt(text, role=role, extra=extra, max_turns=max_turns, with_system=with_system)
+    last = NONE
+    for message in before or ():
+        last = context.node(last, context.intern(*message))
+    return Prompt(NONE, NONE, last, context.intern(role, text, extra))
+
+
+def _request(
+    context: Context,
+    call: Call,
+    schema: dict[str, Any] | None,
+    model: str | None,
+    params: dict[str, Any],
+    check: Callable[[str], Any] | None,
+) -> Request:
+    messages = context.memory.prompt_messages(call.prompt)
+    kind: Kind = "choice" if call.kind == "logits" else call.kind  # type: ignore[assignment]
+    return Request(
+        kind,
+        messages,
+        call.choices,
+        schema,
+        call.primitive,
+        model,
+        params,
+        check,
+    )
+
+
+def _with_defaults(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+    config = context.config
+    if config.chatbot_generation_args:
+        params = {**config.chatbot_generation_args, **params}
+    if config.max_tokens is not None and "max_tokens" not in params and "max_completion_tokens" not in params:
+        params = {**params, "max_tokens": config.max_tokens}
+    return params
+
+
+def _split(
+    context: Context, name: str, options: dict[str, Any], text: str, *, warn: bool
+) -> tuple[dict[str, Any], str | None, str | None]:
+    """Sort a primitive's keywords: those of the chat API, the model, and further parts of the message."""
+    if not options:
+        return {}, None, None
+    params = {key: value for key, value in options.items() if key in CHAT_KEYWORDS}
+    parts = options.get("multi_modal_inputs")
+    extra = None
+    if parts:
+        content = [{"type": "text", "text": text}, *(parts if isinstance(parts, list) else [parts])]
+        extra = json.dumps({"content": content}, ensure_ascii=False)
+    if warn and len(params) < len(options):
+        unknown = [key for key in options if key not in CHAT_KEYWORDS and key not in _OWN_KEYWORDS]
+        for key in context.unseen(dict.fromkeys(unknown)):
+            warnings.warn(
+                f"{context.place()}: {name}() has no keyword {key!r}; it is ignored"
+                f"{nearest(key, CHAT_KEYWORDS | _OWN_KEYWORDS)}",
+                stacklevel=2,
+            )
+    return params, options.get("model"), extra
+
+
+def text_output(value: Any) -> str:
+    """Encode the output of a primitive that returns a text.
+
+    Raises:
+        OutputError: Where the value is no text.
+    """
+    if not isinstance(value, str):
+        raise errors.OutputError(f"expected a text, not {type(value).__name__}")
+    return value

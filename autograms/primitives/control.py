@@ -1,0 +1,213 @@
+"""Control: jumps between addresses, and recorded steps."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from autograms.conversation.record import NONE, Call, Prompt
+from autograms.errors import AddressError, ProgramError, nearest
+from autograms.primitives.asking import ALL, primitive
+from autograms.primitives.deciding import decide, yes_or_no
+from autograms.program.context import Context, current
+from autograms.program.driver import plain, prepare
+from autograms.program.effects import Parallel, RunStep
+from autograms.program.jumps import Jump
+
+__all__ = ["GOTO", "RETURNTO", "TRANSITION", "location", "parallel_wrapper", "step"]
+
+
+def GOTO(destination: str, **ignored: Any) -> NoReturn:
+    """Jump to an address in the same function; its locals stay.
+
+    Raises:
+        AddressError: Where the function has no such address.
+        SupervisorError: Inside a supervisor.
+    """
+    context = current()
+    context.refuse_inside("GOTO")
+    if not context.frames:
+        raise AddressError(f"{context.place()}: GOTO({destination!r}) outside an @autograms_function")
+    frame = context.frames[-1]
+    if destination not in frame.addresses:
+        raise _unknown(context, "GOTO", destination, f"{frame.name}()", frame.addresses)
+    raise Jump(frame, destination)
+
+
+def RETURNTO(destination: str, **ignored: Any) -> NoReturn:
+    """Return to the nearest calling function that has the address; its locals are as it left them.
+
+    Raises:
+        AddressError: Where no caller has the address.
+        SupervisorError: Inside a supervisor.
+    """
+    context = current()
+    context.refuse_inside("RETURNTO")
+    for frame in reversed(context.frames[:-1]):
+        if destination in frame.addresses:
+            raise Jump(frame, destination)
+    known = {address for frame in context.frames[:-1] for address in frame.addresses}
+    raise _unknown(context, "RETURNTO", destination, "the callers", known)
+
+
+def _unknown(context: Context, word: str, address: str, where: str, known: Any) -> AddressError:
+    listing = f"{where} has {', '.join(map(repr, sorted(known)))}" if known else f"{where} has no addresses"
+    return AddressError(f"{context.place()}: {word}({address!r}): no such address{nearest(address, known)} ({listing})")
+
+
+@primitive
+def TRANSITION(
+    transition_question: str, transitions: Mapping[str, str], max_turns: int | None = ALL, **options: Any
+) -> NoReturn:
+    """Let the model choose where to go, and jump there.
+
+    Args:
+        transition_question: The question.
+        transitions: Answers and the addresses that they lead to; ``yes`` and ``no``, in any case, ask as
+            ``yes_or_no`` does.
+        max_turns: As in ``multiple_choice``.
+        **options: ``supervisor``, ``supervisor_kwargs``, and any keyword of the chat API.
+    """
+    answers = list(transitions)
+    supervision = options.get("_supervision")
+    if supervision is not None:
+        supervision.function = _adapted(supervision.function, transition_question, answers)
+    if sorted(answer.lower() for answer in answers) == ["no", "yes"]:
+        agreed = yes_or_no.__wrapped__(transition_question, max_turns, **options)  # type: ignore[attr-defined]
+        answer = next(answer for answer in answers if (answer.lower() == "yes") == agreed)
+    elif len(answers) == 1:
+        answer = answers[0]
+    else:
+        answer = decide("TRANSITION", transition_question, answers, max_turns, options)
+    destination = transitions[answer]
+    if destination.startswith("returnto "):
+        RETURNTO(destination.removeprefix("returnto ").strip())
+    GOTO(destination)
+
+
+def _adapted(supervisor: Callable[..., Any], question: str, answers: list[str]) -> Callable[..., Any]:
+    """Call a transition's supervisor with the transition, or as that of the choice it is, as it was written for."""
+    import inspect
+
+    @functools.wraps(supervisor)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            inspect.signature(supervisor).bind(*args, **kwargs)
+        except TypeError:
+            return supervisor(question=question, choices=answers, **kwargs)
+        return supervisor(*args, **kwargs)
+
+    return call
+
+
+def location(**ignored: Any) -> None:
+    """Do nothing: a place to carry an ``ADDRESS``."""
+
+
+def step(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a function whose result must not be computed twice, off the event loop, and record its result.
+
+    Args:
+        function: A tool call, the clock, a look at the outside world; any Python function.
+        *args: Its arguments.
+        **kwargs: Its keywords.
+
+    Returns:
+        The result as plain data: a resumed program gets the recorded one.
+
+    Raises:
+        ProgramError: Where the result is no plain data.
+    """
+    context = current()
+    name = getattr(function, "__qualname__", type(function).__name__)
+    if context.replaying:
+        call = context.recorded("step", name)
+        if call.error is not None:
+            kind, _, message = call.error.partition(": ")
+            raise _recorded_error(kind)(message)
+        return json.loads(call.output or "null")
+    prompt = Prompt(NONE, NONE, NONE, context.intern("step", name))
+    call = Call("step", "step", prompt, None, context.side, place=context.place(), parent=context.parent_call)
+    context.begin(call)
+    try:
+        result = context.switch(RunStep(call, functools.partial(function, *args, **kwargs)))
+        call.output = plain(result, f"the result of step({name})")
+    except Exception as error:
+        call.error = f"{type(error).__name__}: {error}"
+        raise
+    return json.loads(call.output)
+
+
+def _recorded_error(name: str) -> type[Exception]:
+    import builtins
+
+    found = getattr(builtins, name, None)
+    return found if isinstance(found, type) and issubclass(found, Exception) else ProgramError
+
+
+def parallel_wrapper(
+    function: Callable[..., Any], arg_list: Sequence[Mapping[str, Any]], mem_list: Any = None, **ignored: Any
+) -> list[Any]:
+    """Run a function several times at once, each with keywords of its own, and return the results in order.
+
+    Each run sees the history as it is now; what it adds to the history is its own.
+
+    Args:
+        function: The function; it may use every primitive but those that end the turn.
+        arg_list: Keywords for each run.
+        mem_list: Not supported: runs have no memories of their own.
+        **ignored: AutoGRAMS' ``with_autograms_memory``, which has no counterpart here.
+
+    Raises:
+        ProgramError: Where ``mem_list`` is given, or a run ends the turn.
+    """
+    if mem_list is not None:
+        raise ProgramError("parallel_wrapper(mem_list=...) is not supported: every run sees the conversation's memory")
+    context = current()
+    if context.replaying or context.greenlet is None:
+        first = context.next_call
+        return [_branch_again(context, first, number, function, kwargs) for number, kwargs in enumerate(arg_list)]
+    results: list[Any] = [None] * len(arg_list)
+    branches = [
+        _branch(context.fork(number), function, kwargs, results, number) for number, kwargs in enumerate(arg_list)
+    ]
+    try:
+        context.switch(Parallel(branches))
+    finally:
+        _join(context, branches)
+    return results
+
+
+def _branch(
+    fork: Context, function: Callable[..., Any], kwargs: Mapping[str, Any], results: list[Any], number: int
+) -> Context:
+    def run(**keywords: Any) -> None:
+        results[number] = function(**keywords)
+
+    prepare(fork, run, dict(kwargs))
+    return fork
+
+
+def _branch_again(
+    context: Context, first: int, number: int, function: Callable[..., Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Replay one branch in place: its calls stand in the journal one branch after the other."""
+    kept = context.head, context.system, context.branch, context.rng
+    context.branch, context.rng = f"{context.branch or ''}/{first}.{number}", None
+    try:
+        return function(**kwargs)
+    finally:
+        context.head, context.system, context.branch, context.rng = kept
+
+
+def _join(context: Context, branches: list[Context]) -> None:
+    """Append the branches' calls to the journal, one branch after the other."""
+    for branch in branches:
+        offset = len(context.memory.calls)
+        for call in branch.memory.calls:
+            call.parent = context.parent_call if call.parent is None else call.parent + offset
+            context.memory.calls.append(call)
+            context.next_call += 1
+            context.turn_calls += 1

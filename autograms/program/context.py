@@ -1,0 +1,384 @@
+"""The live state of one running program: where it stands in its conversation, and its journal.
+
+A program's calls and turns are looked up in the memory before anything is asked of the world. While the memory
+still holds the next one, the program is being replayed: it is handed what was recorded, after a check that it asks
+for the same. Behind the last one it is live, and what it does is appended. Resuming is nothing else.
+
+What belongs here: history, scopes' raw state, the journal's cursor. What does not: switching between driver and
+program (``driver``), jumps (``jumps``), the primitives' meaning (``autograms.primitives``).
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+from autograms.conversation.record import NONE, Call, Memory, Prompt, Turn
+from autograms.errors import DivergenceError, ProgramError, RunawayError, SupervisorError
+from autograms.models.base import Model, Reply, Request
+from autograms.program.effects import SAID
+from autograms.program.jumps import Frame
+from autograms.settings import AutogramConfig
+
+__all__ = ["Caller", "Context", "Program", "ambient", "current", "current_or_none"]
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+Caller = Callable[["Context", Call, Request], Awaitable[Reply]]
+"""How a context's model calls are made; the simulator puts its cache and journal here."""
+
+
+class Program(greenlet):
+    """A greenlet that knows its context."""
+
+    context: Context
+
+
+class Context:
+    """The live state of one program in one conversation.
+
+    Args:
+        memory: The record to replay and to append to.
+        config: How the program asks its model.
+        model: The model that answers.
+        classifier: The model that decides; the same where unset.
+        supervisor_mode: Whether supervisors act.
+        side: ``chatbot`` or ``user``, for the record.
+        caller: How model calls are made; straight to the model where unset.
+    """
+
+    __slots__ = (
+        "address_path",
+        "branch",
+        "caller",
+        "classifier",
+        "config",
+        "driver",
+        "frames",
+        "globals",
+        "greenlet",
+        "head",
+        "memory",
+        "model",
+        "next_call",
+        "next_turn",
+        "nodes",
+        "parent_call",
+        "perform",
+        "pool",
+        "prefix",
+        "rng",
+        "side",
+        "skip_say",
+        "suffix",
+        "supervisor_mode",
+        "system",
+        "turn_calls",
+        "user_text",
+        "warned",
+    )
+
+    def __init__(
+        self,
+        memory: Memory,
+        config: AutogramConfig,
+        model: Model,
+        *,
+        classifier: Model | None = None,
+        supervisor_mode: bool = False,
+        side: str = "chatbot",
+        caller: Caller | None = None,
+    ) -> None:
+        self.memory = memory
+        self.config = config
+        self.model = model
+        self.supervisor_mode = supervisor_mode
+        self.classifier = classifier
+        self.side = side
+        self.caller = caller
+        self.pool: dict[tuple[str, str, str | None], int] = {m: i for i, m in enumerate(memory.messages)}
+        self.nodes: dict[tuple[int, int], int] = {n: i for i, n in enumerate(memory.history)}
+        self.head = NONE
+        self.system: str | None = config.default_prompt
+        self.frames: list[Frame] = []
+        self.globals: dict[str, Any] = {}
+        self.rng: random.Random | None = None
+        self.next_call = 0
+        self.next_turn = 0
+        self.parent_call: int | None = None
+        self.turn_calls = 0
+        self.user_text: str | None = None
+        self.greenlet: Program | None = None
+        self.perform: Callable[[Context, Any], Any] | None = None
+        self.driver: greenlet | None = None
+        self.warned: set[str] | None = None
+        self.address_path: list[str] | None = None
+        self.skip_say = False
+        self.branch: str | None = None
+        self.prefix, self.suffix = _split_template(config.instruction_template)
+
+    # ------------------------------------------------------------------------------------------------ history
+
+    def intern(self, role: str, content: str, extra: str | None = None) -> int:
+        """Return the pool index of a message, adding it where it is new."""
+        key = (role, content, extra)
+        index = self.pool.get(key)
+        if index is None:
+            index = self.pool[key] = len(self.memory.messages)
+            self.memory.messages.append(key)
+        return index
+
+    def log(self, role: str, content: str, extra: str | None = None) -> None:
+        """Append a message to the visible history."""
+        self.head = self.node(self.head, self.intern(role, content, extra))
+
+    def node(self, parent: int, message: int) -> int:
+        """Return the history node of a message behind a parent node, adding it where it is new."""
+        key = (parent, message)
+        index = self.nodes.get(key)
+        if index is None:
+            index = self.nodes[key] = len(self.memory.history)
+            self.memory.history.append(key)
+        return index
+
+    def window(self, max_turns: int | None) -> tuple[int, int]:
+        """Return the first and last history node that a call sees.
+
+        Args:
+            max_turns: User turns that are visible; the window starts at the agent's turn before the first of them.
+                ``None`` for all, 0 for none.
+        """
+        if self.head == NONE or max_turns == 0:
+            return NONE, NONE
+        if max_turns is None:
+            return NONE, self.head
+        messages, history = self.memory.messages, self.memory.history
+        node, seen = self.head, 0
+        while node != NONE:
+            parent, message = history[node]
+            if messages[message][0] == "user":
+                seen += 1
+                if seen == max_turns:
+                    starts_at_agent = parent != NONE and messages[history[parent][1]][0] == "assistant"
+                    return (parent if starts_at_agent else node), self.head
+            node = parent
+        return NONE, self.head
+
+    def prompt(self, ask: str, *, role: str, extra: str | None, max_turns: int | None, with_system: bool) -> Prompt:
+        """Return the prompt of a call as indices, adding what is new to the pool."""
+        first, last = self.window(max_turns)
+        system = self.intern("system", self.system) if with_system and self.system else NONE
+        return Prompt(system, first, last, self.intern(role, ask, extra))
+
+    # ------------------------------------------------------------------------------------------------ journal
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the next call is one that the memory holds already."""
+        return self.next_call < len(self.memory.calls)
+
+    def recorded(self, primitive: str, ask: str, choices: tuple[str, ...] = (), schema: str | None = None) -> Call:
+        """Return the recorded call at the cursor and step over it.
+
+        Raises:
+            DivergenceError: Where the program asks for something else than what was recorded.
+        """
+        call = self.memory.calls[self.next_call]
+        if (
+            call.primitive != primitive
+            or self.memory.messages[call.prompt.ask][1] != ask
+            or call.choices != choices
+            or call.schema != schema
+        ):
+            raise self.diverged(call, f"{primitive} {_short(ask)}" + (f" choices {list(choices)!r}" if choices else ""))
+        self.next_call += 1
+        return call
+
+    def begin(self, call: Call) -> int:
+        """Append a new call to the journal and return its index.
+
+        Raises:
+            RunawayError: Where the turn has made as many calls as one turn may.
+        """
+        if self.next_turn < len(self.memory.turns):
+            ask = self.memory.messages[call.prompt.ask][1] if call.prompt.ask != NONE else ""
+            raise self.diverged(self.memory.turns[self.next_turn], f"{call.primitive} {_short(ask)}")
+        limit = self.config.max_calls_per_turn
+        self.turn_calls += 1
+        if limit and self.turn_calls > limit:
+            raise RunawayError(
+                f"{call.place}: the program made {limit} calls in one turn without a reply; "
+                "end the turn with a reply, or raise max_calls_per_turn in the configuration"
+            )
+        self.memory.calls.append(call)
+        self.next_call += 1
+        return self.next_call - 1
+
+    def say(self, text: str | None, data: str | None = None) -> None:
+        """End the turn: the user sees ``text``; returns when the user has answered.
+
+        Raises:
+            DivergenceError: Where the memory recorded something else at this step.
+        """
+        if self.skip_say:
+            self.skip_say = False
+            return
+        if self.parent_call is not None or self.branch is not None or self.greenlet is None:
+            raise self._misplaced("a reply")
+        turns = self.memory.turns
+        if self.next_turn < len(turns):
+            turn = turns[self.next_turn]
+            if turn.role != "assistant" or turn.after != self.next_call or turn.content != text:
+                raise self.diverged(turn, f"reply {_short(text)}")
+        else:
+            if self.replaying:
+                raise self.diverged(self.memory.calls[self.next_call], f"reply {_short(text)}")
+            turns.append(Turn("assistant", text, self.next_call, self._address(), data))
+        self.next_turn += 1
+        if text:
+            self.log("assistant", text)
+        self.switch(SAID)
+
+    def refuse_inside(self, what: str) -> None:
+        """Refuse what may not happen inside a supervisor, such as a jump.
+
+        Raises:
+            SupervisorError: Inside a supervisor.
+        """
+        if self.parent_call is not None:
+            raise self._misplaced(what)
+
+    def _misplaced(self, what: str) -> ProgramError:
+        if self.parent_call is not None:
+            return SupervisorError(
+                f"{self.place()}: {what} inside a supervisor; a supervisor returns the output that it wants, "
+                "and the primitive that it supervises goes on with it"
+            )
+        where = "parallel_wrapper" if self.branch is not None else "a function that runs outside the conversation"
+        return ProgramError(f"{self.place()}: {what} inside {where}; return the text and reply with it afterwards")
+
+    def _address(self) -> str | None:
+        """Return the addresses of the statements that the program's functions stand in, joined, or ``None``."""
+        addresses = [frame.address for frame in self.frames]
+        return " > ".join(addresses) if addresses and all(addresses) else None  # type: ignore[arg-type]
+
+    def diverged(self, recorded: Call | Turn, asked: str) -> DivergenceError:
+        """Return the error that names the step, what the memory recorded there, and what the program asks now."""
+        if isinstance(recorded, Turn):
+            was = (
+                f"the user's turn {_short(recorded.content)}"
+                if recorded.role == "user"
+                else (f"reply {_short(recorded.content)} after {recorded.after} calls")
+            )
+            step = f"turn {self.next_turn + 1}"
+        else:
+            ask = self.memory.messages[recorded.prompt.ask][1] if recorded.prompt.ask != NONE else ""
+            was = f"{recorded.primitive} {_short(ask)}" + (f" at {recorded.place}" if recorded.place else "")
+            step = f"call {self.next_call + 1}"
+        return DivergenceError(
+            f"the program of {self.memory.autogram or 'this conversation'} has changed: at {step} ({self.place()}) the "
+            f"memory recorded {was}, the program now asks {asked}. Restore the program, start a new conversation, "
+            'or give the suspended call an ADDRESS and resume with on_change="address"'
+        )
+
+    # -------------------------------------------------------------------------------------------- driver, program
+
+    def switch(self, effect: Any) -> Any:
+        """Hand an effect to the driver and return its result."""
+        if self.greenlet is None and self.perform is not None:
+            return self.perform(self, effect)
+        if getcurrent() is not self.greenlet:
+            raise ProgramError(
+                "a primitive was used from another thread or greenlet than its program's; call it in the program "
+                "itself, or pass the work to step() or parallel_wrapper()"
+            )
+        assert self.driver is not None
+        return self.driver.switch(effect)
+
+    def place(self) -> str | None:
+        """Return ``function:line`` of the program's innermost line outside this package."""
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+            frame = frame.f_back  # type: ignore[assignment]
+        return f"{frame.f_code.co_name}:{frame.f_lineno}" if frame is not None else None
+
+    @property
+    def random(self) -> random.Random:
+        """The conversation's own random numbers."""
+        if self.rng is None:
+            self.rng = random.Random(f"{self.memory.seed}/{self.side}/{self.branch or ''}")
+        return self.rng
+
+    def fork(self, number: int) -> Context:
+        """Return a context for one branch of ``parallel_wrapper``: the same past, a journal of its own."""
+        memory = Memory(
+            autogram=self.memory.autogram,
+            seed=self.memory.seed,
+            messages=self.memory.messages,
+            history=self.memory.history,
+            turns=list(self.memory.turns),
+        )
+        fork = Context(
+            memory,
+            self.config,
+            self.model,
+            classifier=self.classifier,
+            supervisor_mode=self.supervisor_mode,
+            side=self.side,
+            caller=self.caller,
+        )
+        fork.pool, fork.nodes = self.pool, self.nodes
+        fork.head, fork.system, fork.globals = self.head, self.system, self.globals
+        fork.next_turn, fork.user_text = len(memory.turns), self.user_text
+        fork.branch = f"{self.branch or ''}/{self.next_call}.{number}"
+        return fork
+
+    def unseen(self, names: Mapping[str, Any]) -> list[str]:
+        """Return the names that this conversation has not been warned about yet, and remember them."""
+        if self.warned is None:
+            self.warned = set()
+        fresh = [name for name in names if name not in self.warned]
+        self.warned.update(fresh)
+        return fresh
+
+
+ambient: ContextVar[Context | None] = ContextVar("autograms_ambient", default=None)
+"""A context outside programs: what ``use_config`` sets for the time that an ``init_chatbot()`` runs."""
+
+
+def current() -> Context:
+    """Return the context of the running program.
+
+    Raises:
+        ProgramError: Outside a running program.
+    """
+    context = getattr(getcurrent(), "context", None) or ambient.get()
+    if context is None:
+        raise ProgramError(
+            "this function works inside a running program only: start one with Autogram(...).reply(), "
+            "or wrap the call in `with use_config(AutogramConfig(...)):`"
+        )
+    return context
+
+
+def current_or_none() -> Context | None:
+    """Return the context of the running program, ``None`` outside one."""
+    return getattr(getcurrent(), "context", None)
+
+
+def _split_template(template: str) -> tuple[str, str]:
+    """Split an instruction template at ``<instruction>``, AutoGRAMS' other placeholders left out."""
+    for word in ("<last_response>", "<agent_name>"):
+        template = template.replace(word, "")
+    prefix, _, suffix = template.strip().partition("<instruction>")
+    return prefix, suffix
+
+
+def _short(text: str | None) -> str:
+    return repr(text if text is None or len(text) <= 120 else text[:117] + "...")

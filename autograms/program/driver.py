@@ -1,0 +1,270 @@
+"""Runs programs: enters them, performs the effects they hand out, and switches back with the results.
+
+Programs are plain synchronous functions in greenlets. Inside an event loop, :func:`drive` performs effects by
+``await``, so that one loop drives thousands of programs. Outside one, :func:`drive_here` keeps the program in the
+calling thread (a debugger works in it) and sends the effects to a loop in a second thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from greenlet import getcurrent
+
+from autograms.conversation.record import Call, Memory
+from autograms.errors import OutputError, ProgramError
+from autograms.models.base import Model, Reply, Request, read_output
+from autograms.program.context import Context, Program, ambient
+from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Parallel, RunStep
+from autograms.program.watchdog import guarded
+from autograms.settings import AutogramConfig
+
+__all__ = ["ask_model", "drive", "drive_here", "plain", "prepare", "resume", "run_outside", "throw", "use_config"]
+
+
+# --------------------------------------------------------------------------------------------- entering a program
+
+
+def prepare(context: Context, root: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Put a program in its context; the first :func:`resume` begins it."""
+
+    def run() -> Any:
+        root(**kwargs)
+        return FINISHED
+
+    context.greenlet = program = Program(run)
+    program.context = context
+
+
+def resume(context: Context, *value: Any) -> Any:
+    """Switch to a program with the result of its last effect; return its next effect."""
+    program = context.greenlet
+    assert program is not None
+    outer = context.driver
+    context.driver = program.parent = getcurrent()
+    try:
+        return guarded(program.switch, context.config.watchdog_seconds, *value)
+    finally:
+        context.driver = outer
+
+
+def throw(context: Context, error: BaseException) -> Any:
+    """Raise an error at the program's last effect; return its next effect."""
+    program = context.greenlet
+    assert program is not None
+    outer = context.driver
+    context.driver = program.parent = getcurrent()
+    try:
+        return guarded(program.throw, context.config.watchdog_seconds, error)
+    finally:
+        context.driver = outer
+
+
+# ----------------------------------------------------------------------------------------------- performing effects
+
+
+async def drive(context: Context, effect: Any) -> Any:
+    """Perform a program's effects until its turn ends; return ``SAID`` or ``FINISHED``."""
+    while effect is not SAID and effect is not FINISHED:
+        try:
+            result = await _perform(context, effect)
+        except Exception as error:
+            effect = throw(context, error)
+        else:
+            effect = resume(context, result)
+    return effect
+
+
+async def _perform(context: Context, effect: Any) -> Any:
+    if type(effect) is AskModel:
+        return await _answer(context, effect)
+    if type(effect) is Parallel:
+        branches = effect.branches
+        await asyncio.gather(*(drive(branch, resume(branch)) for branch in branches))
+        return None
+    if type(effect) is RunStep:
+        return await asyncio.to_thread(effect.function)
+    if type(effect) is Embed:
+        return await context.model.embed(effect.texts, model=effect.model)
+    raise ProgramError(f"a program handed out {effect!r}, which is no effect")
+
+
+async def _answer(context: Context, effect: AskModel) -> str:
+    """Make a model call and fill it into the journal."""
+    call, request = effect.call, effect.request
+    started = time.perf_counter()
+    caller = context.caller
+    reply = await (ask_model(context, call, request) if caller is None else caller(context, call, request))
+    call.output = reply.text if call.kind != "logits" else _probabilities(reply)
+    call.model = reply.model
+    call.input_tokens, call.output_tokens, call.cost_usd = reply.input_tokens, reply.output_tokens, reply.cost_usd
+    call.milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    return call.output
+
+
+def _probabilities(reply: Reply) -> str:
+    if reply.probabilities is None:
+        raise OutputError(f"the model {reply.model} tells no probabilities; use multiple_choice, or a model that does")
+    return orjson.dumps(reply.probabilities).decode()
+
+
+async def ask_model(context: Context, call: Call, request: Request) -> Reply:
+    """Ask the context's model and return its reply, the text in canonical form.
+
+    Decisions and objects whose answer is not of the form asked for are asked again, up to
+    ``classifier_max_tries`` times in all; every try is counted.
+
+    Raises:
+        ModelError: Where no valid answer was had.
+    """
+    model: Model = context.classifier if context.classifier is not None and call.kind == "choice" else context.model
+    tries = 1 if request.kind == "text" else context.config.classifier_max_tries
+    spent = Reply("", "")
+    for attempt in range(1, tries + 1):
+        reply = await model.complete(request)
+        spent = _sum(spent, reply)
+        try:
+            spent.text = read_output(request, reply.text)
+            return spent
+        except OutputError as error:
+            if attempt == tries:
+                raise OutputError(f"{call.primitive} at {call.place}: {error} (asked {tries} times)") from None
+    raise AssertionError("unreachable")
+
+
+def _sum(spent: Reply, reply: Reply) -> Reply:
+    if not spent.model:
+        return Reply(
+            reply.text, reply.model, reply.input_tokens, reply.output_tokens, reply.cost_usd, reply.probabilities
+        )
+    cost = None if spent.cost_usd is None or reply.cost_usd is None else spent.cost_usd + reply.cost_usd
+    return Reply(
+        reply.text,
+        reply.model,
+        spent.input_tokens + reply.input_tokens,
+        spent.output_tokens + reply.output_tokens,
+        cost,
+        reply.probabilities,
+    )
+
+
+# ---------------------------------------------------------------------------------------- outside an event loop
+
+
+class _Portal:
+    """An event loop in a thread of its own, for effects of programs that run outside a loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self._run, name="autograms-loop", daemon=True).start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+
+_portal: _Portal | None = None
+_portal_lock = threading.Lock()
+
+
+def _get_portal() -> _Portal:
+    global _portal
+    with _portal_lock:
+        if _portal is None:
+            _portal = _Portal()
+    return _portal
+
+
+def run_outside(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in the second thread's loop and wait for its result, which Ctrl-C interrupts."""
+    future = _get_portal().submit(work)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def drive_here(context: Context, effect: Any) -> Any:
+    """Perform a program's effects until its turn ends, the program staying in this thread."""
+    while effect is not SAID and effect is not FINISHED:
+        try:
+            result = _perform_here(context, effect)
+        except Exception as error:
+            effect = throw(context, error)
+        else:
+            effect = resume(context, result)
+    return effect
+
+
+def _perform_here(context: Context, effect: Any) -> Any:
+    if type(effect) is Parallel:
+        return _run_branches_here(effect.branches)
+    return run_outside(_perform(context, effect))
+
+
+def _run_branches_here(branches: list[Context]) -> None:
+    """Run branches side by side: their effects in the second thread, their programs in turn in this one."""
+    waiting: dict[concurrent.futures.Future[Any], Context] = {}
+
+    def advance(branch: Context, effect: Any) -> None:
+        while type(effect) is Parallel:
+            effect = resume(branch, _run_branches_here(effect.branches))
+        if effect is not FINISHED:
+            waiting[_get_portal().submit(_perform(branch, effect))] = branch
+
+    try:
+        for branch in branches:
+            advance(branch, resume(branch))
+        while waiting:
+            done, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                branch = waiting.pop(future)
+                error = future.exception()
+                advance(branch, throw(branch, error) if error is not None else resume(branch, future.result()))
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@contextmanager
+def use_config(config: AutogramConfig, model: Model | None = None) -> Iterator[None]:
+    """Let primitives be used outside a program, as in an ``init_chatbot()`` that asks for embeddings.
+
+    Args:
+        config: How models are asked.
+        model: The model; the configuration's where unset.
+    """
+    if model is None:
+        from autograms.models import resolve_model
+
+        model = resolve_model(config.chatbot_model, base_url=config.endpoint)
+    context = Context(Memory(), config, model)
+    context.perform = _perform_here
+    token = ambient.set(context)
+    try:
+        yield
+    finally:
+        ambient.reset(token)
+
+
+def plain(value: Any, what: str) -> str:
+    """Return a value as JSON text.
+
+    Raises:
+        ProgramError: Where it is no plain data (texts, numbers, booleans, lists, mappings, None).
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError as error:
+        raise ProgramError(f"{what} is no plain data and cannot be recorded: {error}") from None

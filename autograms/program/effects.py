@@ -1,0 +1,68 @@
+"""What a program asks of the world. A primitive hands an effect to the driver and is switched back with the result.
+
+What does not belong here: how effects are performed (``driver``) or what primitives mean (``autograms.primitives``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autograms.conversation.record import Call
+from autograms.models.base import Request
+
+if TYPE_CHECKING:
+    from autograms.program.context import Context
+
+__all__ = ["FINISHED", "SAID", "AskModel", "Embed", "Parallel", "RunStep"]
+
+
+class _Mark:
+    """A turn's end."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+SAID = _Mark("SAID")
+"""The program ended its turn and waits for the user."""
+FINISHED = _Mark("FINISHED")
+"""The root function returned."""
+
+
+@dataclass(slots=True)
+class AskModel:
+    """Answer a request and fill in the call."""
+
+    call: Call
+    request: Request
+
+
+@dataclass(slots=True)
+class Embed:
+    """Embed texts."""
+
+    call: Call
+    texts: list[str]
+    model: str | None
+
+
+@dataclass(slots=True)
+class RunStep:
+    """Run a function off the event loop."""
+
+    call: Call
+    function: Callable[[], Any]
+
+
+@dataclass(slots=True)
+class Parallel:
+    """Run several programs side by side until each has finished."""
+
+    branches: list[Context]

@@ -1,0 +1,217 @@
+"""Loading a program from its file, with the local modules that it imports, in a namespace of its own.
+
+A program's ``random`` is its conversation's, so that neither concurrency nor a resume changes what it draws; and two
+programs may have helper modules of the same name. Both are had by an import function of their own, and nothing in
+``sys.modules`` or in the real ``random`` is touched.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import linecache
+import random
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autograms.errors import ProgramError, ProgramFileError
+from autograms.program.context import current_or_none
+
+__all__ = ["LoadedProgram", "load_autogram", "load_program"]
+
+
+class LoadedProgram:
+    """A program's module and files.
+
+    Attributes:
+        path: The program's file.
+        module: Its module.
+        root: Its ``chatbot`` function.
+        init: Its ``init_chatbot`` function, or ``None``.
+        files: The program's file and those of the local modules it has imported so far.
+    """
+
+    def __init__(self, path: Path, module: types.ModuleType, files: dict[str, types.ModuleType]) -> None:
+        self.path = path
+        self.module = module
+        self._files = files
+        self.root: Callable[..., Any] = module.chatbot
+        self.init: Callable[[], Any] | None = getattr(module, "init_chatbot", None)
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of the program's file and of its local modules, as they stand in tracebacks."""
+        return list(self._files)
+
+
+def load_autogram(path: str | Path) -> tuple[Callable[..., Any], Callable[[], Any] | None]:
+    """Load a program's file.
+
+    Args:
+        path: The file; it must define ``chatbot()``.
+
+    Returns:
+        The root function ``chatbot`` and ``init_chatbot``, which is ``None`` where the file has none.
+
+    Raises:
+        ProgramFileError: Where the file is missing, has a syntax error, fails to load, or has no ``chatbot()``.
+    """
+    program = load_program(path)
+    return program.root, program.init
+
+
+def load_program(path: str | Path) -> LoadedProgram:
+    """Load a program's file, with what is known of its parts.
+
+    Raises:
+        ProgramFileError: As :func:`load_autogram`.
+    """
+    file = Path(path).absolute()
+    if not file.is_file():
+        raise ProgramFileError(f"no autogram at {path}: expected a Python file that defines chatbot()")
+    importer = _Importer(file.parent)
+    module = importer.load(file, file.stem)
+    root = getattr(module, "chatbot", None)
+    if not callable(root):
+        defined = [name for name, value in vars(module).items() if isinstance(value, types.FunctionType)]
+        own = [name for name in defined if getattr(module, name).__module__ == module.__name__]
+        raise ProgramFileError(
+            f"{path} defines no chatbot(): expected a function of that name, the program's root"
+            + (f" (it defines {', '.join(sorted(own))})" if own else "")
+        )
+    program = LoadedProgram(file, module, importer.files)
+    root.__autograms_program__ = program  # type: ignore[attr-defined]
+    return program
+
+
+class _Importer:
+    """Loads a program's local modules, and hands it the conversation's ``random``.
+
+    Args:
+        folder: The program's folder; modules in it are the program's own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, types.ModuleType] = {}
+        self.modules: dict[str, types.ModuleType] = {}
+        self.builtins = dict(vars(builtins), __import__=self.import_module)
+
+    def load(self, file: Path, name: str) -> types.ModuleType:
+        """Run a file as a module of this program."""
+        module = types.ModuleType(name)
+        package = file.name == "__init__.py"
+        module.__file__ = str(file)
+        module.__package__ = name if package else name.rpartition(".")[0]
+        if package:
+            module.__path__ = [str(file.parent)]
+        module.__dict__["__builtins__"] = self.builtins
+        self.files[str(file)] = module
+        self.modules[name] = module
+        try:
+            source = file.read_text(encoding="utf-8")
+            code = compile(source, str(file), "exec", dont_inherit=True)
+            linecache.cache[str(file)] = (len(source), None, source.splitlines(keepends=True), str(file))
+            exec(code, module.__dict__)
+        except SyntaxError as error:
+            raise ProgramFileError(
+                f"{error.filename}:{error.lineno}: syntax error: {error.msg}"
+                + (f": {error.text.strip()}" if error.text else "")
+            ) from None
+        except ProgramError:
+            raise
+        except Exception as error:
+            raise ProgramFileError(
+                f"{file}: loading the file failed: {type(error).__name__}: {error}{_line_in(error, str(file))}"
+            ) from error
+        return module
+
+    def import_module(
+        self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
+        """Stand in for ``__import__`` in the program's modules."""
+        if name == "random" and level == 0:
+            return _RANDOM
+        full = self._absolute(name, (globals or {}).get("__package__") or "", level)
+        if full is not None:
+            module = self._local(full)
+            if module is not None:
+                if not fromlist:
+                    return self._local(full.split(".")[0])
+                for item in fromlist:
+                    if item != "*" and not hasattr(module, item):
+                        child = self._local(f"{full}.{item}" if full else item)
+                        if child is not None:
+                            setattr(module, item, child)
+                return module
+        if level:
+            raise ImportError(f"no module {'.' * level}{name} in {self.folder}")
+        return importlib.__import__(name, globals, locals, fromlist, level)
+
+    def _absolute(self, name: str, package: str, level: int) -> str | None:
+        if level == 0:
+            return name
+        parts = package.split(".") if package else []
+        if level - 1 > len(parts):
+            return None
+        base = parts[: len(parts) - (level - 1)]
+        return ".".join([*base, name] if name else base)
+
+    def _local(self, full: str) -> types.ModuleType | None:
+        """Return the program's own module of that name, loading it where it is new; ``None`` where there is none."""
+        if full in self.modules:
+            return self.modules[full]
+        path = self.folder.joinpath(*full.split(".")) if full else self.folder
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if full and file.is_file():
+                parent, _, leaf = full.rpartition(".")
+                above = self._local(parent) if parent else None
+                module = self.load(file, full)
+                if above is not None:
+                    setattr(above, leaf, module)
+                return module
+        if path.is_dir():
+            package = types.ModuleType(full)
+            package.__path__ = [str(path)]
+            package.__package__ = full
+            self.modules[full] = package
+            return package
+        return None
+
+
+def _line_in(error: BaseException, file: str) -> str:
+    lines = [frame.tb_lineno for frame in _frames(error) if frame.tb_frame.f_code.co_filename == file]
+    return f" (line {lines[-1]})" if lines else ""
+
+
+def _frames(error: BaseException) -> list[types.TracebackType]:
+    frames, item = [], error.__traceback__
+    while item is not None:
+        frames.append(item)
+        item = item.tb_next
+    return frames
+
+
+class _ConversationRandom(types.ModuleType):
+    """The ``random`` module as programs see it: its functions draw from the running conversation."""
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(random, name)
+        if not isinstance(getattr(real, "__self__", None), random.Random):
+            return real
+
+        def draw(*args: Any, **kwargs: Any) -> Any:
+            context = current_or_none()
+            target = real if context is None else getattr(context.random, name)
+            return target(*args, **kwargs)
+
+        draw.__name__ = draw.__qualname__ = name
+        draw.__doc__ = real.__doc__
+        setattr(self, name, draw)
+        return draw
+
+
+_RANDOM = _ConversationRandom("random", random.__doc__)
+_RANDOM.__all__ = random.__all__  # type: ignore[attr-defined]

@@ -1,0 +1,360 @@
+"""Rewrites functions that carry addresses, so that a jump can reach them. Functions without addresses stay as they are.
+
+The body loops inside its own frame. After a jump it runs from the top again with every statement guarded: those before
+the target are skipped, the statements around the target are entered without a look at their conditions, `for` loops
+go on with the iterator that they have. Locals stay because the frame stays.
+
+    while True:
+        try:
+            if goto is None: statement
+            if goto is None or goto in {"a"}: (the statement that carries or holds "a")
+            return None
+        except Jump as jump:
+            goto = frame.accept(jump)
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autograms.errors import AddressError
+from autograms.program.jumps import Frame, Jump, Loop
+
+__all__ = ["carries_addresses", "rewrite"]
+
+_GOTO, _FRAME, _JUMP = "__autograms_goto", "__autograms_frame", "__autograms_jump"
+_RUNTIME = "__autograms_runtime__"
+_COMPOUND = (ast.If, ast.While, ast.For, ast.With, ast.Try, ast.Match)
+_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+class _Runtime:
+    """What rewritten code reaches through one hidden global of its module."""
+
+    Loop = Loop
+    Jump = Jump
+    enter: Callable[[], tuple[Frame, str | None]]
+
+
+def carries_addresses(function: Callable[..., Any]) -> bool:
+    """Tell whether a call in the function's body has an ``ADDRESS=`` keyword."""
+    code = function.__code__
+    return any(isinstance(const, tuple) and "ADDRESS" in const for const in code.co_consts)
+
+
+def rewrite(
+    function: types.FunctionType, enter: Callable[[], tuple[Frame, str | None]]
+) -> tuple[types.FunctionType, frozenset[str]]:
+    """Return the function in a form that jumps can enter, and its addresses.
+
+    Args:
+        function: The function as it was defined.
+        enter: Called at its start; returns its frame and the address to start at, if any.
+
+    Raises:
+        AddressError: Where an address is given twice or is no constant.
+    """
+    definition = _definition(function)
+    writer = _Writer(function, enter)
+    body = definition.body
+    docstring = body[:1] if ast.get_docstring(definition, clean=False) is not None else []
+    new_body = writer.block(body[len(docstring) :])
+    new = ast.copy_location(
+        ast.FunctionDef(
+            name=definition.name,
+            args=_without_defaults(definition.args),
+            body=[*docstring, *writer.frame(new_body)],
+            decorator_list=[],
+            returns=None,
+            type_params=[],
+        ),
+        definition,
+    )
+    code = _compile(new, function)
+    function.__globals__.setdefault(_RUNTIME, _Runtime).enter = staticmethod(enter)  # type: ignore[attr-defined]
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    made = types.FunctionType(
+        code,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        tuple(cells[name] for name in code.co_freevars),
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__qualname__, made.__doc__ = function.__qualname__, function.__doc__
+    made.__annotations__, made.__module__ = function.__annotations__, function.__module__
+    return made, frozenset(writer.reachable)
+
+
+def _definition(function: types.FunctionType) -> ast.FunctionDef:
+    """Parse the function's file and return its definition."""
+    code = function.__code__
+    lines = linecache.getlines(code.co_filename, function.__globals__) or inspect.findsource(function)[0]
+    for node in ast.walk(ast.parse("".join(lines))):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first == code.co_firstlineno:
+                return node
+    raise AddressError(
+        f"{code.co_filename}:{code.co_firstlineno}: the source of {function.__name__}() was not found, so that its "
+        "addresses cannot be reached; define it in a file"
+    )
+
+
+def _compile(definition: ast.FunctionDef, function: types.FunctionType) -> types.CodeType:
+    """Compile the definition inside a function that has its free variables, and return its code."""
+    code = function.__code__
+    inner: ast.stmt = definition
+    if code.co_freevars:
+        bound = [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None)) for name in code.co_freevars]
+        inner = ast.FunctionDef(
+            name="factory", args=_no_arguments(), body=[*bound, definition], decorator_list=[], type_params=[]
+        )
+    module = ast.fix_missing_locations(ast.Module([inner], []))
+    compiled = compile(module, code.co_filename, "exec", dont_inherit=True, flags=code.co_flags & _FUTURE)
+    while compiled.co_name != definition.name:
+        compiled = next(const for const in compiled.co_consts if isinstance(const, types.CodeType))
+    return compiled.replace(co_qualname=code.co_qualname)
+
+
+_FUTURE = 0x1000000  # the `annotations` future, the only one left that changes how code compiles
+
+
+def _no_arguments() -> ast.arguments:
+    return ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+
+
+def _without_defaults(arguments: ast.arguments) -> ast.arguments:
+    """Keep the parameters; their defaults are taken over from the function as they were evaluated."""
+    bare = lambda arg: ast.copy_location(ast.arg(arg.arg), arg)  # noqa: E731
+    return ast.arguments(
+        posonlyargs=[bare(arg) for arg in arguments.posonlyargs],
+        args=[bare(arg) for arg in arguments.args],
+        vararg=bare(arguments.vararg) if arguments.vararg else None,
+        kwonlyargs=[bare(arg) for arg in arguments.kwonlyargs],
+        kw_defaults=[None] * len(arguments.kwonlyargs),
+        kwarg=bare(arguments.kwarg) if arguments.kwarg else None,
+        defaults=[],
+    )
+
+
+class _Writer:
+    """Rewrites the statements of one function."""
+
+    def __init__(self, function: types.FunctionType, enter: Callable[..., Any]) -> None:
+        self.function = function
+        self.seen: dict[str, int] = {}
+        self.reachable: set[str] = set()
+        self.loops = 0
+
+    # ------------------------------------------------------------------------------------------------- addresses
+
+    def own(self, node: ast.AST | Sequence[ast.AST]) -> list[str]:
+        """Strip ``ADDRESS=`` from the calls of a statement's own expressions and return the addresses."""
+        found: list[str] = []
+        queue = list(node) if isinstance(node, Sequence) else [node]
+        while queue:
+            item = queue.pop()
+            if isinstance(item, ast.Call):
+                for keyword in [k for k in item.keywords if k.arg == "ADDRESS"]:
+                    address = self._constant(keyword.value)
+                    if address is not None:
+                        found.append(address)
+                    item.keywords.remove(keyword)
+            if not isinstance(item, _NESTED):
+                queue.extend(ast.iter_child_nodes(item))
+        return found
+
+    def _constant(self, node: ast.expr) -> str | None:
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(node, ast.Name):
+            value = self.function.__globals__.get(node.id)
+        where = f"{self.function.__code__.co_filename}:{node.lineno}"
+        if isinstance(node, ast.Constant) and value is None:
+            return None
+        if not isinstance(value, str):
+            raise AddressError(f"{where}: ADDRESS={ast.unparse(node)} is no constant; write the address as a text")
+        if value in self.seen:
+            raise AddressError(
+                f"{where}: the address {value!r} is given twice in {self.function.__name__}() "
+                f"(first in line {self.seen[value]}); give each its own"
+            )
+        self.seen[value] = node.lineno
+        return value
+
+    # ------------------------------------------------------------------------------------------------- statements
+
+    def frame(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Wrap the rewritten body in the loop that follows jumps."""
+        loops = "".join(f"{_loop(number)} = None\n" for number in range(1, self.loops + 1))
+        template = (
+            f"{_FRAME}, {_GOTO} = {_RUNTIME}.enter()\n{loops}"
+            f"while True:\n    try:\n        pass\n        return None\n"
+            f"    except {_RUNTIME}.Jump as {_JUMP}:\n        {_GOTO} = {_FRAME}.accept({_JUMP})\n"
+        )
+        statements = ast.parse(template).body
+        attempt = statements[-1].body[0]  # type: ignore[attr-defined]
+        attempt.body[:1] = body or [ast.Pass()]
+        return statements
+
+    def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Rewrite the statements of a block; those that hold no address are guarded in groups."""
+        out: list[ast.stmt] = []
+        plain: list[ast.stmt] = []
+        for statement in statements:
+            addresses, written = self.statement(statement)
+            if not addresses:
+                plain.append(statement)
+                continue
+            out += self._guarded(plain)
+            plain = []
+            out.append(_if(_may_enter(addresses), written))
+        return out + self._guarded(plain)
+
+    def _guarded(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        declarations = [s for s in statements if isinstance(s, (ast.Global, ast.Nonlocal))]
+        others = [s for s in statements if not isinstance(s, (ast.Global, ast.Nonlocal))]
+        return [*declarations, *([_if(_expr(f"{_GOTO} is None"), others)] if others else [])]
+
+    def statement(self, node: ast.stmt) -> tuple[list[str], list[ast.stmt]]:
+        """Return the addresses that a statement carries or holds, and its rewritten form where there are any."""
+        if isinstance(node, _COMPOUND):
+            return getattr(self, f"_{type(node).__name__.lower()}")(node)
+        if isinstance(node, _NESTED):
+            return [], [node]
+        head = self.own(node)
+        self.reachable.update(head)
+        return head, [*self._arrive(head), node, *self._leave(head)]
+
+    def _arrive(self, head: list[str]) -> list[ast.stmt]:
+        if not head:
+            return []
+        return _stmts(f"{_GOTO} = None\n{_FRAME}.address = {head[0]!r}")
+
+    def _leave(self, head: list[str]) -> list[ast.stmt]:
+        return _stmts(f"{_FRAME}.address = None") if head else []
+
+    def _inner(self, statements: list[ast.stmt]) -> tuple[list[str], list[ast.stmt]]:
+        """Rewrite an inner block; return the addresses in it and the block."""
+        before = set(self.reachable)
+        body = self.block(statements)
+        found = sorted(self.reachable - before)
+        return found, (body if found else statements)
+
+    def _head_first(self, head: list[str]) -> list[ast.stmt]:
+        """A jump to an address in a compound statement's own expression evaluates that expression."""
+        self.reachable.update(head)
+        if not head:
+            return []
+        return [_if(_expr(f"{_GOTO} in {tuple(head)!r}"), _stmts(f"{_GOTO} = None"))]
+
+    def _if(self, node: ast.If) -> tuple[list[str], list[ast.stmt]]:
+        head = self.own(node.test)
+        before = self._head_first(head)
+        inside, body = self._inner(node.body)
+        beside, orelse = self._inner(node.orelse)
+        if not (head or inside or beside):
+            return [], [node]
+        test = _or_jump(inside, node.test)
+        return [*head, *inside, *beside], [*before, _at(ast.If(test, body, orelse), node)]
+
+    def _while(self, node: ast.While) -> tuple[list[str], list[ast.stmt]]:
+        head = self.own(node.test)
+        before = self._head_first(head)
+        inside, body = self._inner(node.body)
+        beside, orelse = self._inner(node.orelse)
+        if not (head or inside or beside):
+            return [], [node]
+        return [*head, *inside, *beside], [*before, _at(ast.While(_or_jump(inside, node.test), body, orelse), node)]
+
+    def _for(self, node: ast.For) -> tuple[list[str], list[ast.stmt]]:
+        head = self.own(node.iter)
+        before = self._head_first(head)
+        inside, body = self._inner(node.body)
+        beside, orelse = self._inner(node.orelse)
+        if not (head or inside or beside):
+            return [], [node]
+        self.loops += 1
+        loop, item = _loop(self.loops), f"__autograms_item_{self.loops}"
+        make = _stmts(f"{loop} = {_RUNTIME}.Loop(None)")
+        make[0].value.args = [node.iter]  # type: ignore[attr-defined]
+        first = ast.For(node.target, _expr(f"{loop}.first()"), [ast.Pass()], [])
+        bind = _if(_expr(f"{_GOTO} is None"), [ast.Assign([node.target], ast.Name(item, ast.Load()))])
+        run = ast.For(ast.Name(item, ast.Store()), _expr(f"{loop}.resume({_GOTO} is not None)"), [bind, *body], orelse)
+        steps: list[ast.stmt] = [
+            ast.If(_expr(f"{_GOTO} is None"), make, [ast.If(_expr(f"{loop} is None"), [*make, first], [])]),
+            _at(run, node),
+            *_stmts(f"{loop} = None"),
+        ]
+        if beside:
+            steps = [ast.If(_expr(f"{_GOTO} in {tuple(beside)!r}"), orelse, steps)]
+        return [*head, *inside, *beside], [*before, *steps]
+
+    def _with(self, node: ast.With) -> tuple[list[str], list[ast.stmt]]:
+        head = self.own([item.context_expr for item in node.items])
+        before = self._head_first(head)
+        inside, body = self._inner(node.body)
+        if not (head or inside):
+            return [], [node]
+        return [*head, *inside], [*before, _at(ast.With(node.items, body), node)]
+
+    def _try(self, node: ast.Try) -> tuple[list[str], list[ast.stmt]]:
+        inside, body = self._inner(node.body)
+        # Handlers run only where something was raised: their addresses mark places, no jump reaches them.
+        for part in (*node.handlers, *node.orelse, *node.finalbody):
+            self.own(part)
+        if not inside:
+            return [], [node]
+        return inside, [_at(ast.Try(body, node.handlers, node.orelse, node.finalbody), node)]
+
+    def _match(self, node: ast.Match) -> tuple[list[str], list[ast.stmt]]:
+        head = self.own(node.subject)
+        before = self._head_first(head)
+        inner = [self._inner(case.body) for case in node.cases]
+        found = [address for addresses, _ in inner for address in addresses]
+        if not (head or found):
+            return [], [node]
+        cases = [
+            ast.match_case(case.pattern, case.guard, body) for case, (_, body) in zip(node.cases, inner, strict=True)
+        ]
+        chain: list[ast.stmt] = [_at(ast.Match(node.subject, cases), node)]
+        for addresses, body in reversed(inner):
+            if addresses:
+                chain = [ast.If(_expr(f"{_GOTO} in {tuple(addresses)!r}"), body, chain)]
+        return [*head, *found], [*before, *chain]
+
+
+def _loop(number: int) -> str:
+    return f"__autograms_loop_{number}"
+
+
+def _expr(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+def _stmts(text: str) -> list[ast.stmt]:
+    return ast.parse(text).body
+
+
+def _if(test: ast.expr, body: list[ast.stmt]) -> ast.stmt:
+    return ast.If(test, body, [])
+
+
+def _at(new: ast.stmt, old: ast.stmt) -> ast.stmt:
+    return ast.copy_location(new, old)
+
+
+def _may_enter(addresses: list[str]) -> ast.expr:
+    return _expr(f"{_GOTO} is None or {_GOTO} in {tuple(addresses)!r}")
+
+
+def _or_jump(inside: list[str], test: ast.expr) -> ast.expr:
+    """The condition holds where the jump's target is inside; it is not evaluated where a jump is on its way."""
+    jumped = _expr(f"{_GOTO} in {tuple(inside)!r}")
+    normal = ast.BoolOp(ast.And(), [_expr(f"{_GOTO} is None"), test])
+    return ast.BoolOp(ast.Or(), [jumped, normal])
