@@ -46,12 +46,12 @@ import orjson
 
 __all__ = ["Endpoint", "main"]
 
-WORDS = (
-    "the order ships today and arrives soon please check your account for the invoice "
-    "we are glad to help with this question our team will look into it right away"
-).split()
+TEXT = """
+    the order ships today and arrives soon please check your account for the invoice
+    we are glad to help with this question our team will look into it right away
+"""
+WORDS = TEXT.split()
 MARKER = re.compile(rb"\[\[(?:status (\d{3})|(drop))\]\]")
-OFFERED = re.compile(r"^\s*(?:[-*]|\(?(?:[A-Z]|\d{1,2})[.):])\s+(.+?)\s*$", re.MULTILINE)
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 DEFAULTS: dict[str, Any] = {
     "latency": 0.0,
@@ -145,11 +145,19 @@ def answer_text(state: State, request: dict[str, Any], digest: bytes, body: byte
         from autograms.models.offline import smallest
 
         return json.dumps(smallest(form["json_schema"]["schema"]))
-    offered = OFFERED.findall(last)
-    if offered and "exactly" in last.casefold():
+    offered = choices_of(last)
+    if offered:
         how = state.rules["choice"]
         return offered[0 if how == "first" else -1 if how == "last" else digest[0] % len(offered)]
     return f"Answer {digest.hex()[:8]}: " + " ".join(WORDS[byte % len(WORDS)] for byte in digest) + "."
+
+
+def choices_of(message: str) -> list[str]:
+    """Return the choices that a question offers, in the wording of this project's prompts."""
+    if message.endswith("Yes or No."):
+        return ["Yes", "No"]
+    listing = message.partition("word for word:\n- ")[2]
+    return listing.split("\n- ") if listing else []
 
 
 def _text(answer: Any) -> str:
@@ -186,12 +194,16 @@ def completion(state: State, body: bytes) -> bytes:
 
 
 def _conversation(request: dict[str, Any]) -> str:
-    return request.get("user") or ""
+    """Return the first user message's start: what tells the conversations of a test apart."""
+    for message in request["messages"]:
+        if message["role"] == "user":
+            return str(message.get("content"))[:80]
+    return ""
 
 
 def _logprobs(request: dict[str, Any], text: str) -> dict[str, Any]:
     last = str(request["messages"][-1].get("content") or "")
-    offered = [choice for choice in OFFERED.findall(last) if choice != text]
+    offered = [choice for choice in choices_of(last) if choice != text]
     candidates = [text.split()[0] if text else "", *(choice.split()[0] for choice in offered)]
     top = [{"token": token, "logprob": -0.2 - rank, "bytes": None} for rank, token in enumerate(candidates)]
     return {"content": [{**top[0], "top_logprobs": top[: request.get("top_logprobs", 0)]}], "refusal": None}

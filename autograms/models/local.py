@@ -1,0 +1,276 @@
+"""A causal language model in this process: render chat messages, generate in batches, score choices.
+
+Everything here is synchronous and belongs to one thread. What does not belong here: queues and event loops
+(``checkpoint``). torch and transformers are imported where a model is loaded or asked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autograms.errors import ModelError, ModelNameError
+from autograms.models.base import Message
+
+__all__ = ["Generation", "LocalModel", "load_local"]
+
+_SMALL = 20_000_000
+"""Parameters below which one thread is faster than several."""
+_WITHOUT_EFFECT = frozenset(
+    ("frequency_penalty", "logit_bias", "n", "presence_penalty", "reasoning_effort", "response_format", "tools")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How to generate. Requests that agree in it share a batch.
+
+    Attributes:
+        max_tokens: Longest answer, in tokens.
+        temperature: 0 for the likeliest token each time.
+        top_p: Share of the probability that is drawn from.
+        stop: Texts before which the answer ends.
+        seed: Seed of the draws; ``None`` for draws that nothing repeats.
+    """
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], *, max_tokens: int) -> Generation:
+        """Read the chat API's keywords; those that a local model does not have are warned about.
+
+        Raises:
+            ModelError: Where a value has the wrong form.
+        """
+        for name in sorted(_WITHOUT_EFFECT.intersection(params)):
+            if params[name] not in (None, 0, 1, [], {}):
+                warnings.warn(f"{name}= has no effect on a local checkpoint", stacklevel=3)
+        stop = params.get("stop") or ()
+        try:
+            return cls(
+                int(params.get("max_completion_tokens") or params.get("max_tokens") or max_tokens),
+                float(params.get("temperature") or 0.0),
+                1.0 if params.get("top_p") is None else float(params["top_p"]),
+                (stop,) if isinstance(stop, str) else tuple(stop),
+                None if params.get("seed") is None else int(params["seed"]),
+            )
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"a keyword of the chat API has the wrong form: {error}") from None
+
+
+def load_local(path: str, batch_size: int) -> LocalModel:
+    """Load a model and its tokenizer, on the GPU (bfloat16) where there is one, else on the CPU (float32).
+
+    Args:
+        path: A folder, or a name on the Hugging Face hub.
+        batch_size: Most sequences in one batch.
+
+    Raises:
+        ModelNameError: Where there is no such model, or it has no safetensors.
+        ModelError: Where it has no chat template.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(path).expanduser()
+    local = folder.is_dir()
+    source = str(folder) if local else path
+    gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if gpu else torch.float32
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+        # Only safetensors: the older weight files are pickles.
+        model = AutoModelForCausalLM.from_pretrained(source, local_files_only=local, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError, KeyError) as error:
+        where = "is not a model that can be loaded" if local else "is neither a folder nor a model of the hub"
+        raise ModelNameError(
+            f"checkpoint {path!r} {where}; expected config.json, the tokenizer's files and *.safetensors "
+            f"({str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__})"
+        ) from error
+    if not tokenizer.chat_template:
+        raise ModelError(f"checkpoint {path!r}: its tokenizer has no chat template; use a chat model, or add one to it")
+    model.eval()
+    if gpu:
+        model.to("cuda")
+    elif sum(parameter.numel() for parameter in model.parameters()) < _SMALL:
+        torch.set_num_threads(1)
+    return LocalModel(path, model, tokenizer, batch_size)
+
+
+class LocalModel:
+    """A loaded model with its tokenizer.
+
+    Args:
+        name: What messages call it.
+        model: A causal language model of transformers.
+        tokenizer: Its tokenizer, with a chat template.
+        batch_size: Most sequences in one batch.
+    """
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, batch_size: int = 32) -> None:
+        self._name = name
+        self._model = model
+        self._tokenizer = tokenizer
+        self._batch_size = batch_size
+        self._context: int | None = getattr(model.config, "max_position_embeddings", None)
+        self._ends = _end_tokens(model, tokenizer)
+        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self._ends[0]
+        accepted = inspect.signature(model.forward).parameters
+        self._takes_positions = "position_ids" in accepted
+        self._keeps_logits = "logits_to_keep" in accepted
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        """Return the prompt's tokens, up to where the answer begins.
+
+        Raises:
+            ModelError: Where the chat template refuses the messages, or they fill the model's context.
+        """
+        tokens = self._tokens(self._template(messages, ask=True))
+        if self._context is not None and len(tokens) >= self._context:
+            raise ModelError(
+                f"checkpoint {self._name!r}: the prompt has {len(tokens)} tokens, the model's context {self._context}; "
+                "prompts are never cut: shorten the conversation (max_turns) or take a model with a longer context"
+            )
+        return tokens
+
+    def generate(self, prompts: Sequence[list[int]], generation: Generation) -> list[tuple[str, int, int]]:
+        """Answer prompts in batches.
+
+        Args:
+            prompts: Tokens, as :meth:`render` returns them.
+            generation: How to generate.
+
+        Returns:
+            For each prompt the text without special tokens, the prompt's tokens, and the tokens that were written.
+        """
+        answers: list[tuple[str, int, int]] = []
+        for start in range(0, len(prompts), self._batch_size):
+            answers += self._generate(prompts[start : start + self._batch_size], generation)
+        return answers
+
+    def choose(
+        self, prompt: list[int], messages: Sequence[Message], choices: Sequence[str]
+    ) -> tuple[str, list[float], int, int]:
+        """Return the likeliest choice, each one's probability among them, and the tokens of prompt and choice.
+
+        A choice's likelihood is the product of its tokens', the one that ends the answer included.
+
+        Args:
+            prompt: ``render(messages)``.
+            messages: What the model sees.
+            choices: The choices.
+        """
+        import torch
+
+        rendered = self._template(messages, ask=True)
+        completions = [self._completion(prompt, rendered, messages, choice) for choice in choices]
+        scores: list[float] = []
+        for start in range(0, len(completions), self._batch_size):
+            scores += self._score(prompt, completions[start : start + self._batch_size])
+        probabilities: list[float] = torch.softmax(torch.tensor(scores, dtype=torch.float64), 0).tolist()
+        best = max(range(len(choices)), key=scores.__getitem__)
+        return choices[best], probabilities, len(prompt), len(completions[best])
+
+    def _template(self, messages: Sequence[Message], *, ask: bool) -> str:
+        import jinja2
+
+        try:
+            text: str = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ask)
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            roles = ", ".join(str(message.get("role")) for message in messages)
+            raise ModelError(
+                f"checkpoint {self._name!r}: its chat template refuses the messages ({roles}): {error}; a template "
+                "that wants strict turns, or has no system role, needs a program that asks so"
+            ) from error
+        return text
+
+    def _tokens(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return tokens
+
+    def _completion(self, prompt: list[int], rendered: str, messages: Sequence[Message], choice: str) -> list[int]:
+        """Return the tokens of an answer as the chat template writes it, up to the token that ends it."""
+        whole = self._template([*messages, {"role": "assistant", "content": choice}], ask=False)
+        if whole.startswith(rendered):
+            tokens = self._tokens(whole)
+            tokens = tokens[len(prompt) :] if tokens[: len(prompt)] == prompt else self._tokens(whole[len(rendered) :])
+        else:
+            tokens = self._tokens(choice)
+        for index, token in enumerate(tokens):
+            if token in self._ends:
+                return tokens[: index + 1]
+        return [*tokens, self._ends[0]]
+
+    def _generate(self, prompts: Sequence[list[int]], generation: Generation) -> list[tuple[str, int, int]]:
+        import torch
+
+        ids, mask = self._padded(prompts)
+        width = ids.shape[1]
+        room = generation.max_tokens if self._context is None else min(generation.max_tokens, self._context - width)
+        options: dict[str, Any] = {"do_sample": generation.temperature > 0}
+        if generation.temperature > 0:
+            options |= {"temperature": generation.temperature, "top_p": generation.top_p, "top_k": 0}
+        if generation.stop:
+            options |= {"stop_strings": list(generation.stop), "tokenizer": self._tokenizer}
+        if generation.seed is not None:
+            torch.manual_seed(generation.seed)
+        with torch.inference_mode():
+            written = self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=max(1, room),
+                pad_token_id=self._pad,
+                eos_token_id=self._ends,
+                **options,
+            )[:, width:].tolist()
+        return [self._read(prompt, row, generation) for prompt, row in zip(prompts, written, strict=True)]
+
+    def _read(self, prompt: list[int], row: list[int], generation: Generation) -> tuple[str, int, int]:
+        length = next((index + 1 for index, token in enumerate(row) if token in self._ends), len(row))
+        text: str = self._tokenizer.decode(row[:length], skip_special_tokens=True)
+        for stop in generation.stop:
+            text = text.partition(stop)[0]
+        return text, len(prompt), length
+
+    def _score(self, prompt: list[int], completions: Sequence[list[int]]) -> list[float]:
+        import torch
+
+        ids, mask = self._padded([prompt + completion for completion in completions])
+        keep = max(len(completion) for completion in completions) + 1
+        extra: dict[str, Any] = {}
+        if self._takes_positions:
+            extra["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+        if self._keeps_logits:
+            extra["logits_to_keep"] = keep
+        with torch.inference_mode():
+            logits = self._model(input_ids=ids, attention_mask=mask, **extra).logits[:, -keep:-1]
+            likelihoods = torch.log_softmax(logits.float(), -1).gather(2, ids[:, -keep + 1 :, None])[:, :, 0]
+        return [float(row[-len(completion) :].sum()) for row, completion in zip(likelihoods, completions, strict=True)]
+
+    def _padded(self, sequences: Sequence[list[int]]) -> tuple[Any, Any]:
+        import torch
+
+        width = max(len(sequence) for sequence in sequences)
+        ids = [[self._pad] * (width - len(sequence)) + sequence for sequence in sequences]
+        mask = [[0] * (width - len(sequence)) + [1] * len(sequence) for sequence in sequences]
+        device = self._model.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    ends: list[int] = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    configured = model.generation_config.eos_token_id
+    for token in configured if isinstance(configured, list) else [configured]:
+        if token is not None and token not in ends:
+            ends.append(token)
+    if not ends:
+        raise ModelError("the model has no token that ends an answer (eos_token); its tokenizer must define one")
+    return ends

@@ -1,0 +1,133 @@
+"""What a call costs: the price table that comes with the package, and the user's own over it.
+
+What does not belong here: counting tokens, and budgets.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from autograms.errors import SettingsError, nearest
+
+__all__ = ["Price", "PriceTable", "load_prices", "price_of"]
+
+_DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
+_FIELDS = ("input", "output", "cached_input")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens.
+
+    Attributes:
+        input: Prompt tokens.
+        output: Completion tokens.
+        cached_input: Prompt tokens that the endpoint had cached; as ``input`` where unset.
+    """
+
+    input: float
+    output: float
+    cached_input: float | None = None
+
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """Return the price of a call in US dollars; the cached tokens are part of the input tokens."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        return (
+            (input_tokens - cached_tokens) * self.input + cached_tokens * cached + output_tokens * self.output
+        ) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """Prices by model.
+
+    Attributes:
+        date: The date of the prices, ``YYYY-MM-DD``.
+        models: Prices by the model's name without its provider.
+    """
+
+    date: str
+    models: dict[str, Price]
+
+    def find(self, model: str) -> Price | None:
+        """Return a model's price, ``None`` where it is unknown.
+
+        Args:
+            model: ``provider/model`` or the name alone, a dated snapshot or a finetuned model (``ft:BASE:...``).
+        """
+        for name in (model, model.partition("/")[2]):
+            if name.startswith("ft:"):
+                name = "ft:" + name.split(":")[1]
+            price = self.models.get(name) or self.models.get(_DATED.sub("", name))
+            if price is not None:
+                return price
+        return None
+
+
+def load_prices(overlay: Path | None = None) -> PriceTable:
+    """Read the package's prices, and the user's over them.
+
+    Args:
+        overlay: The user's file; the one that ``AUTOGRAMS_PRICES`` names where unset.
+
+    Raises:
+        SettingsError: Where the user's file is missing or wrong.
+    """
+    table = _read(Path(__file__).with_name("prices.toml"))
+    if overlay is None:
+        named = os.environ.get("AUTOGRAMS_PRICES")
+        if not named:
+            return table
+        overlay = Path(named)
+    own = _read(overlay)
+    return PriceTable(own.date or table.date, {**table.models, **own.models})
+
+
+def price_of(model: str) -> Price | None:
+    """Return a model's price by :func:`load_prices`, ``None`` where it is unknown; the files are read once.
+
+    Raises:
+        SettingsError: Where the user's file is missing or wrong.
+    """
+    return _table(os.environ.get("AUTOGRAMS_PRICES") or "").find(model)
+
+
+@lru_cache(maxsize=4)
+def _table(overlay: str) -> PriceTable:
+    return load_prices(Path(overlay) if overlay else None)
+
+
+def _read(path: Path) -> PriceTable:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"price table {str(path)!r} cannot be read: {error.strerror}; set AUTOGRAMS_PRICES to an existing file"
+        ) from None
+    except ValueError as error:
+        raise SettingsError(f"price table {str(path)!r} is not TOML: {error}") from None
+    for key in data:
+        if key not in ("date", "models"):
+            raise SettingsError(f"price table {str(path)!r}: unknown key {key!r}{nearest(key, ['date', 'models'])}")
+    models = data.get("models", {})
+    if not isinstance(models, dict):
+        raise SettingsError(f"price table {str(path)!r}: 'models' must be a table of models")
+    return PriceTable(str(data.get("date", "")), {name: _price(path, name, entry) for name, entry in models.items()})
+
+
+def _price(path: Path, name: str, entry: Any) -> Price:
+    where = f"price table {str(path)!r}, model {name!r}"
+    if not isinstance(entry, dict) or not {"input", "output"} <= set(entry):
+        raise SettingsError(f"{where}: expected {{ input = DOLLARS, output = DOLLARS }} for a million tokens")
+    for key, value in entry.items():
+        if key not in _FIELDS:
+            raise SettingsError(f"{where}: unknown key {key!r}{nearest(key, _FIELDS)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise SettingsError(f"{where}: {key!r} must be a number of dollars, 0 or more, not {value!r}")
+    return Price(**{key: float(value) for key, value in entry.items()})
