@@ -1,13 +1,19 @@
-"""How a worker learns that it is to stop. What does not belong here: what it does then."""
+"""How a worker, and whoever waits for one, learn that they are to stop.
+
+What does not belong here: what they do then.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-__all__ = ["StopRequest"]
+__all__ = ["StopRequest", "terminations_interrupt"]
 
 
 @dataclass(slots=True)
@@ -38,3 +44,20 @@ class StopRequest:
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def terminations_interrupt() -> Iterator[None]:
+    """Let SIGTERM interrupt the caller as Ctrl-C does, so that what it started is stopped with it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -78,8 +78,8 @@ def build_tiny(texts: Iterable[str], output_dir: Path, *, seed: int = 0) -> Path
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        **{_MARK: TINY},
     )
+    setattr(config, _MARK, TINY)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)

@@ -323,7 +323,7 @@ def _render(
     add_generation_prompt: bool = False,
     marked: bool = False,
 ) -> dict[str, Any]:
-    rendered = tokenizer.apply_chat_template(
+    rendered: Any = tokenizer.apply_chat_template(
         list(messages),
         tokenize=True,
         return_dict=True,

@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from autograms.errors import TrainingError
 from autograms.finetuning.job import Job, TrainingResult, failure_message, finish_job, prepare_job
+from autograms.finetuning.stopping import terminations_interrupt
 from autograms.settings import DpoRecipe, SftRecipe
 
 if TYPE_CHECKING:
@@ -96,7 +94,7 @@ def run_job(job: Job, *, on_event: OnEvent | None = None) -> None:
         TrainingError: Where the worker does not finish.
     """
     log = job.spec.work / "worker.log"
-    with _terminations_interrupt(), log.open("wb") as errors:
+    with terminations_interrupt(), log.open("wb") as errors:
         try:
             process = subprocess.Popen(
                 job.command,
@@ -142,20 +140,3 @@ def _stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-@contextmanager
-def _terminations_interrupt() -> Iterator[None]:
-    """Let SIGTERM interrupt the caller as Ctrl-C does, so that the worker is never left behind."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

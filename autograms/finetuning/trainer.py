@@ -6,7 +6,6 @@ losses and data of one kind of training.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -155,8 +154,9 @@ def run_trainer(trainer: Trainer, spec: JobSpec, data: TokenData, reporter: Repo
     recipe = spec.sft_recipe()
     if recipe.early_stopping_patience is not None and data.validation:
         trainer.add_callback(EarlyStoppingCallback(recipe.early_stopping_patience))
-    before = _evaluate_before(trainer, spec, data)
     checkpoint = get_last_checkpoint(str(spec.checkpoints)) if spec.checkpoints.is_dir() else None
+    # Evaluating before train() would keep the model from being wrapped for several processes, without a word.
+    trainer.args.eval_on_start = bool(data.validation) and checkpoint is None
     if checkpoint is not None:
         reporter.emit("resumed", checkpoint=Path(checkpoint).name)
     started = time.monotonic()
@@ -166,10 +166,10 @@ def run_trainer(trainer: Trainer, spec: JobSpec, data: TokenData, reporter: Repo
     stop.signal = None
     seconds = time.monotonic() - started
     after = _evaluate_after(trainer) if data.validation else {}
-    history = _history(before, trainer.state.log_history)
+    history = _history(trainer.state.log_history)
     _save(trainer, spec, data)
     if trainer.is_world_process_zero():
-        _write_result(trainer, spec, data, before, after, history, seconds)
+        _write_result(trainer, spec, data, after, history, seconds)
         reporter.emit("finished", steps=trainer.state.global_step, seconds=round(seconds, 1), **after)
 
 
@@ -200,7 +200,9 @@ class _Progress(TrainerCallback):
         self._said = now
         done, seconds = state.global_step - self._first_step, now - self._started
         self._tokens = float(logs.get("num_tokens") or self._tokens)
-        values = {name: float(logs[name]) for name in ("loss", "eval_loss", "learning_rate") if name in logs}
+        values: dict[str, float] = {
+            name: float(logs[name]) for name in ("loss", "eval_loss", "learning_rate") if name in logs
+        }
         for name, short in _SHOWN.items():
             if (value := logs.get(name, logs.get(f"eval_{name}"))) is not None:
                 values[short] = float(value)
@@ -260,22 +262,6 @@ def _quieten(trainer: Trainer) -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def _evaluate_before(trainer: Trainer, spec: JobSpec, data: TokenData) -> dict[str, float]:
-    """Return the held-out figures before the first step, those of the first run where this one resumes."""
-    if not data.validation:
-        return {}
-    path = spec.work / "before.json"
-    if path.is_file():
-        figures: dict[str, float] = json.loads(path.read_bytes())
-        return figures
-    figures = _figures(trainer.evaluate())
-    if trainer.is_world_process_zero():
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(figures), encoding="utf-8")
-        os.replace(temporary, path)
-    return figures
-
-
 def _evaluate_after(trainer: Trainer) -> dict[str, float]:
     """Return the held-out figures of the model as it will be saved, from the log where the last step has them."""
     last = trainer.state.log_history[-2:]
@@ -290,12 +276,8 @@ def _figures(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in kept.items() if not _LEFT_OUT.search(name)}
 
 
-def _history(before: dict[str, float], log: Iterable[dict[str, Any]]) -> list[dict[str, float]]:
-    history = [{"step": 0.0, **before}] if before else []
-    for entry in log:
-        if "loss" in entry or "eval_loss" in entry:
-            history.append(_figures(entry))
-    return history
+def _history(log: Iterable[dict[str, Any]]) -> list[dict[str, float]]:
+    return [_figures(entry) for entry in log if "loss" in entry or "eval_loss" in entry]
 
 
 def _save(trainer: Any, spec: JobSpec, data: TokenData) -> None:
@@ -329,7 +311,6 @@ def _write_result(
     trainer: Trainer,
     spec: JobSpec,
     data: TokenData,
-    before: dict[str, float],
     after: dict[str, float],
     history: list[dict[str, float]],
     seconds: float,
@@ -350,7 +331,7 @@ def _write_result(
         validation_rows=len(data.validation),
         steps=trainer.state.global_step,
         seconds=round(seconds, 2),
-        eval_loss_before=before.get("eval_loss"),
+        eval_loss_before=history[0].get("eval_loss") if data.validation else None,
         eval_loss_after=after.get("eval_loss"),
         metrics={name.removeprefix("eval_"): value for name, value in after.items() if name != "eval_loss"},
         history=history,
