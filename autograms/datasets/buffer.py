@@ -13,9 +13,13 @@ from autograms.conversation.columns import list_column, struct_column, text_colu
 from autograms.conversation.record import Call, Memory
 from autograms.datasets.rows import MESSAGE
 
-__all__ = ["RowBuffer"]
+__all__ = ["Row", "RowBuffer"]
 
 _ROWS_AT_ONCE = 4096
+_OF_CALLS = ("primitive", "place", "kind", "choices", "schema", "supervisor", "score", "tags", "model", "cost_usd")
+
+Row = tuple[str, int, Call, list[tuple[str, str | None, str | None]], tuple[str, ...]]
+"""A row's id, the index of its call, the call, its prompt's messages, and the completion or the two answers."""
 
 
 class RowBuffer:
@@ -35,39 +39,26 @@ class RowBuffer:
     def _clear(self) -> None:
         self._columns: dict[str, list[Any]] = {name: [] for name in (*self._plain, "choices", "tags")}
         self._lengths: list[int] = []
-        self._messages: list[tuple[str, str | None, str | None]] = []
+        self._roles: list[str] = []
+        self._texts: list[str | None] = []
+        self._extras: list[str | None] = []
 
-    def add(
-        self,
-        identity: str,
-        memory: Memory,
-        index: int,
-        call: Call,
-        prompt: list[tuple[str, str | None, str | None]],
-        answers: tuple[str, ...],
-    ) -> None:
-        """Add a row.
-
-        Args:
-            identity: The row's id.
-            memory: The conversation it comes from.
-            index: The call's index in it.
-            call: The call.
-            prompt: The prompt's messages, as :func:`~autograms.datasets.rows.row_message` gives them.
-            answers: The completion, or the chosen and the rejected answer.
-        """
+    def extend(self, memory: Memory, rows: list[Row]) -> None:
+        """Add the rows of a conversation."""
         columns = self._columns
-        columns["id"].append(identity)
-        columns["autogram"].append(memory.autogram)
-        columns["scenario"].append(memory.scenario)
-        columns["call"].append(index)
-        for name in ("primitive", "place", "kind", "choices", "schema", "supervisor", "score", "tags", "model"):
-            columns[name].append(getattr(call, name))
-        columns["cost_usd"].append(call.cost_usd)
-        for name, answer in zip(self._answers, answers, strict=True):
-            columns[name].append(answer)
-        self._lengths.append(len(prompt))
-        self._messages.extend(prompt)
+        columns["autogram"].extend([memory.autogram] * len(rows))
+        columns["scenario"].extend([memory.scenario] * len(rows))
+        columns["id"].extend([row[0] for row in rows])
+        columns["call"].extend([row[1] for row in rows])
+        for name in _OF_CALLS:
+            columns[name].extend([getattr(row[2], name) for row in rows])
+        for place, name in enumerate(self._answers):
+            columns[name].extend([row[4][place] for row in rows])
+        for _, _, _, prompt, _ in rows:
+            self._lengths.append(len(prompt))
+            self._roles.extend([message[0] for message in prompt])
+            self._texts.extend([message[1] for message in prompt])
+            self._extras.extend([message[2] for message in prompt])
         if len(self._lengths) >= _ROWS_AT_ONCE:
             self._flush()
 
@@ -78,8 +69,8 @@ class RowBuffer:
 
     def _array(self, field: pa.Field) -> pa.Array:
         if field.name == "prompt":
-            parts = zip(*self._messages, strict=True) if self._messages else [(), (), ()]
-            return list_column(self._lengths, struct_column(MESSAGE, [text_column(part) for part in parts]))
+            parts = [text_column(part) for part in (self._roles, self._texts, self._extras)]
+            return list_column(self._lengths, struct_column(MESSAGE, parts))
         if field.name == "split":
             return pa.nulls(len(self._lengths), pa.string())
         values = self._columns[field.name]

@@ -17,7 +17,7 @@ from hashlib import blake2b
 import pyarrow as pa
 
 from autograms.conversation.record import Call, Memory
-from autograms.datasets.buffer import RowBuffer
+from autograms.datasets.buffer import Row, RowBuffer
 from autograms.datasets.report import DatasetReport
 from autograms.datasets.rows import row_message
 from autograms.datasets.select import Selection
@@ -27,6 +27,7 @@ from autograms.settings import DatasetSettings
 
 __all__ = ["Answers", "BuiltDataset", "build", "differs"]
 
+_ENCODING = ("utf-8", "surrogatepass")
 DUPLICATE = "duplicate"
 LEAK = "held out, but its text also trains"
 
@@ -75,7 +76,7 @@ class _Builder:
         self.report = DatasetReport(kind)
         self.answers = answers
         self.schema = schema
-        self.rows = RowBuffer(schema)
+        self.buffer = RowBuffer(schema)
         self.groups: dict[str, int] = {}
         self.paired: set[int] = set()
         self.call_group, self.call_text = array("l"), array("Q")
@@ -96,36 +97,33 @@ class _Builder:
         self._met[memory.autogram, memory.scenario] += 1
         origin = f"{memory.autogram}\0{memory.scenario}\0{self._met[memory.autogram, memory.scenario]}\0"
         key = group_key(memory)
+        rows: list[Row] = []
         for index, call in enumerate(memory.calls):
             self._seen_tags.update(call.tags)
             self._seen_primitives.add(call.primitive)
             reason = self.selection.refuses(call)
             if reason is not None:
                 self.report.dropped[reason] += 1
-                continue
-            self._add_call(memory, index, call, self.groups.setdefault(key, len(self.groups)), origin)
+            else:
+                self._add_call(memory, index, call, self.groups.setdefault(key, len(self.groups)), origin, rows)
+        self.buffer.extend(memory, rows)
 
-    def _add_call(self, memory: Memory, index: int, call: Call, group: int, origin: str) -> None:
-        try:
-            prompt = list(map(row_message, memory.prompt_messages(call.prompt)))
-        except (IndexError, ValueError, TypeError) as error:
-            raise DatasetError(
-                f"{memory.autogram}, scenario {memory.scenario!r}, call {index} ({call.primitive}): the recorded "
-                f"prompt cannot be read ({type(error).__name__}: {error}); simulate the conversation again"
-            ) from None
-        asked = _hash(*(part or "" for message in prompt for part in message))
-        text = _number(_hash(asked.hex(), call.output or ""))
+    def _add_call(self, memory: Memory, index: int, call: Call, group: int, origin: str, rows: list[Row]) -> None:
+        prompt = _prompt(memory, index, call)
+        asked = blake2b("\1".join([f"{role}\0{text}\0{extra}" for role, text, extra in prompt]).encode(*_ENCODING))
+        own = _with(asked, call.output)
+        text = _number(own)
         self.call_group.append(group)
         self.call_text.append(text)
-        if any(differs(call, rejected) for rejected in call.rejected):
+        if call.rejected and any(differs(call, rejected) for rejected in call.rejected):
             self.paired.add(group)
         for answers in self.answers(call, self.report.dropped):
-            content = _hash(asked.hex(), *answers)
-            identity = _hash(origin, str(index), content.hex()).hex()
+            content = own if len(answers) == 1 else _with(asked, *answers)
+            identity = blake2b(f"{origin}{index}\0".encode(*_ENCODING) + content, digest_size=8).hexdigest()
             self.row_group.append(group)
             self.row_text.append(text)
             self.row_content.append(_number(content))
-            self.rows.add(identity, memory, index, call, prompt, answers)
+            rows.append((identity, index, call, prompt, answers))
 
     # -- deciding
 
@@ -138,7 +136,7 @@ class _Builder:
         )
         held = [sides[name] == VALIDATION for name in names]
         keep = self._kept(held)
-        table = self.rows.table()
+        table = self.buffer.table()
         split = pa.array([VALIDATION if held[group] else TRAIN for group in self.row_group], pa.string())
         table = table.set_column(self.schema.get_field_index("split"), self.schema.field("split"), split)
         if len(keep) < len(table):
@@ -196,8 +194,21 @@ def differs(call: Call, rejected: str) -> bool:
         return True
 
 
-def _hash(*texts: str) -> bytes:
-    return blake2b("\0".join(texts).encode(errors="surrogatepass"), digest_size=8).digest()
+def _prompt(memory: Memory, index: int, call: Call) -> list[tuple[str, str | None, str | None]]:
+    try:
+        return list(map(row_message, memory.prompt_messages(call.prompt)))
+    except (IndexError, ValueError, TypeError) as error:
+        raise DatasetError(
+            f"{memory.autogram}, scenario {memory.scenario!r}, call {index} ({call.primitive}): the recorded prompt "
+            f"cannot be read ({type(error).__name__}: {error}); simulate the conversation again"
+        ) from None
+
+
+def _with(asked: blake2b, *answers: str | None) -> bytes:
+    """Return the digest of a prompt with its answers."""
+    digest = asked.copy()
+    digest.update("\0".join(["", *(answer or "" for answer in answers)]).encode(*_ENCODING))
+    return digest.digest()[:8]
 
 
 def _number(digest: bytes) -> int:
