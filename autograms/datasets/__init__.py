@@ -1,9 +1,22 @@
 """Datasets: which recorded calls train, the rows they become, and the files that trainers read."""
 
 from autograms.datasets.build import BuiltDataset
+from autograms.datasets.checks import Finding, check_rows
 from autograms.datasets.dpo import build_dpo
+from autograms.datasets.export import export_jsonl
 from autograms.datasets.report import DatasetReport
 from autograms.datasets.rows import DPO_SCHEMA, SFT_SCHEMA, chat_messages
 from autograms.datasets.sft import build_sft
 
-__all__ = ["DPO_SCHEMA", "SFT_SCHEMA", "BuiltDataset", "DatasetReport", "build_dpo", "build_sft", "chat_messages"]
+__all__ = [
+    "DPO_SCHEMA",
+    "SFT_SCHEMA",
+    "BuiltDataset",
+    "DatasetReport",
+    "Finding",
+    "build_dpo",
+    "build_sft",
+    "chat_messages",
+    "check_rows",
+    "export_jsonl",
+]
