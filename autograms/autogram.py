@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from autograms.conversation.record import Memory, Turn
+from autograms.conversation.record import NONE, Memory, Turn
 from autograms.errors import DivergenceError, ProgramError, ProgramFileError, RecordError
 from autograms.models import resolve_model
 from autograms.models.base import Model
@@ -290,8 +290,9 @@ class Autogram:
             context.user_text = user_reply
         program = context.greenlet
         if program is None or program.dead:
-            context.head, context.system, context.frames = -1, context.config.default_prompt, []
-            prepare(context, self.root_function, kwargs)
+            context.head, context.system, context.frames = NONE, context.config.default_prompt, []
+            context.root_kwargs = kwargs or context.root_kwargs
+            prepare(context, self.root_function, context.root_kwargs)
         if user_reply:
             context.log("user", user_reply)
         return resume(context)
@@ -314,11 +315,9 @@ class Autogram:
     def _replay(self, context: Context) -> None:
         """Run the program against everything that the memory recorded."""
         turns = context.memory.turns
-        first: dict[str, Any] = {}
         while context.next_turn < len(turns):
             turn = turns[context.next_turn]
-            kwargs = orjson.loads(turn.kwargs) if turn.kwargs else first
-            first = first or kwargs
+            kwargs = orjson.loads(turn.kwargs) if turn.kwargs else {}
             if turn.role == "external":
                 context.next_turn += 1
                 self._run_external(context, self._external(turn.content or ""), kwargs)

@@ -28,48 +28,14 @@ ALL = -1
 """Stands for "the primitive's default" where ``max_turns`` was not given."""
 
 CHAT_KEYWORDS = frozenset(
-    [
-        "audio",
-        "chat_template_kwargs",
-        "extra_body",
-        "extra_headers",
-        "frequency_penalty",
-        "guided_choice",
-        "guided_json",
-        "guided_regex",
-        "ignore_eos",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "metadata",
-        "min_p",
-        "min_tokens",
-        "modalities",
-        "n",
-        "parallel_tool_calls",
-        "prediction",
-        "presence_penalty",
-        "prompt_cache_key",
-        "reasoning_effort",
-        "repetition_penalty",
-        "response_format",
-        "safety_identifier",
-        "seed",
-        "service_tier",
-        "stop",
-        "stop_token_ids",
-        "store",
-        "temperature",
-        "timeout",
-        "tool_choice",
-        "tools",
-        "top_k",
-        "top_logprobs",
-        "top_p",
-        "user",
-        "verbosity",
-    ]
+    {
+        *("audio", "chat_template_kwargs", "extra_body", "extra_headers", "frequency_penalty", "guided_choice"),
+        *("guided_json", "guided_regex", "ignore_eos", "logit_bias", "logprobs", "max_completion_tokens", "max_tokens"),
+        *("metadata", "min_p", "min_tokens", "modalities", "n", "parallel_tool_calls", "prediction"),
+        *("presence_penalty", "prompt_cache_key", "reasoning_effort", "repetition_penalty", "response_format"),
+        *("safety_identifier", "seed", "service_tier", "stop", "stop_token_ids", "store", "temperature", "timeout"),
+        *("tool_choice", "tools", "top_k", "top_logprobs", "top_p", "user", "verbosity"),
+    }
 )
 """Keywords that pass through to the chat API (OpenAI's, and those that vLLM and TGI add)."""
 _OWN_KEYWORDS = frozenset({"max_turns", "model", "model_type", "multi_modal_inputs"})

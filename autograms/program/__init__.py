@@ -1,0 +1,1 @@
+"""How a program runs, suspends and resumes: effects, the journal, jumps, loading."""

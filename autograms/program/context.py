@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
@@ -30,8 +30,17 @@ __all__ = ["Caller", "Context", "Program", "ambient", "current", "current_or_non
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
-Caller = Callable[["Context", Call, Request], Awaitable[Reply]]
-"""How a context's model calls are made; the simulator puts its cache and journal here."""
+
+class Caller(Protocol):
+    """How a context's model calls are made; the simulator puts its cache and journal here."""
+
+    async def complete(self, context: Context, call: Call, request: Request) -> Reply:
+        """Answer a request, the text in canonical form."""
+        ...
+
+    async def embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
+        """Embed texts."""
+        ...
 
 
 class Program(greenlet):
@@ -74,6 +83,7 @@ class Context:
         "pool",
         "prefix",
         "rng",
+        "root_kwargs",
         "side",
         "skip_say",
         "suffix",
@@ -113,6 +123,7 @@ class Context:
         self.next_turn = 0
         self.parent_call: int | None = None
         self.turn_calls = 0
+        self.root_kwargs: dict[str, Any] = {}
         self.user_text: str | None = None
         self.greenlet: Program | None = None
         self.perform: Callable[[Context, Any], Any] | None = None

@@ -26,7 +26,18 @@ from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Parallel,
 from autograms.program.watchdog import guarded
 from autograms.settings import AutogramConfig
 
-__all__ = ["ask_model", "drive", "drive_here", "plain", "prepare", "resume", "run_outside", "throw", "use_config"]
+__all__ = [
+    "ask_model",
+    "drive",
+    "drive_here",
+    "embed_texts",
+    "plain",
+    "prepare",
+    "resume",
+    "run_outside",
+    "throw",
+    "use_config",
+]
 
 
 # --------------------------------------------------------------------------------------------- entering a program
@@ -92,7 +103,8 @@ async def _perform(context: Context, effect: Any) -> Any:
     if type(effect) is RunStep:
         return await asyncio.to_thread(effect.function)
     if type(effect) is Embed:
-        return await context.model.embed(effect.texts, model=effect.model)
+        embed = context.caller.embed if context.caller is not None else embed_texts
+        return await embed(context, effect.call, effect.texts, effect.model)
     raise ProgramError(f"a program handed out {effect!r}, which is no effect")
 
 
@@ -101,7 +113,7 @@ async def _answer(context: Context, effect: AskModel) -> str:
     call, request = effect.call, effect.request
     started = time.perf_counter()
     caller = context.caller
-    reply = await (ask_model(context, call, request) if caller is None else caller(context, call, request))
+    reply = await (ask_model(context, call, request) if caller is None else caller.complete(context, call, request))
     call.output = reply.text if call.kind != "logits" else _probabilities(reply)
     call.model = reply.model
     call.input_tokens, call.output_tokens, call.cost_usd = reply.input_tokens, reply.output_tokens, reply.cost_usd
@@ -137,6 +149,11 @@ async def ask_model(context: Context, call: Call, request: Request) -> Reply:
             if attempt == tries:
                 raise OutputError(f"{call.primitive} at {call.place}: {error} (asked {tries} times)") from None
     raise AssertionError("unreachable")
+
+
+async def embed_texts(context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
+    """Ask the context's model for embeddings."""
+    return await context.model.embed(texts, model=model)
 
 
 def _sum(spent: Reply, reply: Reply) -> Reply:

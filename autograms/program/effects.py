@@ -50,7 +50,7 @@ class Embed:
 
     call: Call
     texts: list[str]
-    model: str | None
+    model: str
 
 
 @dataclass(slots=True)

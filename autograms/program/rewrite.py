@@ -64,17 +64,8 @@ def rewrite(
     body = definition.body
     docstring = body[:1] if ast.get_docstring(definition, clean=False) is not None else []
     new_body = writer.block(body[len(docstring) :])
-    new = ast.copy_location(
-        ast.FunctionDef(
-            name=definition.name,
-            args=_without_defaults(definition.args),
-            body=[*docstring, *writer.frame(new_body)],
-            decorator_list=[],
-            returns=None,
-            type_params=[],
-        ),
-        definition,
-    )
+    new = _function(definition.name, _without_defaults(definition.args), [*docstring, *writer.frame(new_body)])
+    ast.copy_location(new, definition)
     code = _compile(new, function)
     function.__globals__.setdefault(_RUNTIME, _Runtime).enter = staticmethod(enter)  # type: ignore[attr-defined]
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
@@ -112,9 +103,7 @@ def _compile(definition: ast.FunctionDef, function: types.FunctionType) -> types
     inner: ast.stmt = definition
     if code.co_freevars:
         bound = [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None)) for name in code.co_freevars]
-        inner = ast.FunctionDef(
-            name="factory", args=_no_arguments(), body=[*bound, definition], decorator_list=[], type_params=[]
-        )
+        inner = _function("factory", None, [*bound, definition])
     module = ast.fix_missing_locations(ast.Module([inner], []))
     compiled = compile(module, code.co_filename, "exec", dont_inherit=True, flags=code.co_flags & _FUTURE)
     while compiled.co_name != definition.name:
@@ -125,8 +114,13 @@ def _compile(definition: ast.FunctionDef, function: types.FunctionType) -> types
 _FUTURE = 0x1000000  # the `annotations` future, the only one left that changes how code compiles
 
 
-def _no_arguments() -> ast.arguments:
-    return ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+def _function(name: str, arguments: ast.arguments | None, body: list[ast.stmt]) -> ast.FunctionDef:
+    """Return a definition; parsed from text, since the fields that a definition must have differ between Pythons."""
+    made = ast.parse(f"def {name}(): pass").body[0]
+    assert isinstance(made, ast.FunctionDef)
+    made.args = arguments or made.args
+    made.body = body
+    return made
 
 
 def _without_defaults(arguments: ast.arguments) -> ast.arguments:

@@ -1,0 +1,137 @@
+"""Scenarios: what is simulated, one conversation each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from autograms.errors import ScenarioError, nearest
+
+__all__ = ["Scenario", "load_scenarios", "plain_scenarios", "scenarios_from_rows"]
+
+_KEYS = ("num_turns", "chatbot_kwargs", "user_kwargs", "user_goes_first", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One conversation to simulate.
+
+    Attributes:
+        key: Hash of the scenario's content, so that it stays the same wherever the scenario stands in its list.
+        num_turns: User turns.
+        chatbot_kwargs: Keywords of the chatbot's root function.
+        user_kwargs: Keywords of the userbot's root function.
+        user_goes_first: Whether the user speaks first.
+        seed: Seed of the conversation's ``random``.
+    """
+
+    key: str
+    num_turns: int
+    chatbot_kwargs: dict[str, Any] = field(default_factory=dict)
+    user_kwargs: dict[str, Any] = field(default_factory=dict)
+    user_goes_first: bool = False
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scenario as a row of a scenario list."""
+        return {name: getattr(self, name) for name in _KEYS}
+
+
+def load_scenarios(path: str | Path, *, num_turns: int = 2, seed: int = 0) -> list[Scenario]:
+    """Read a JSON list of scenarios.
+
+    Args:
+        path: The file: ``[{"num_turns": 2, "chatbot_kwargs": {}, "user_kwargs": {}, "user_goes_first": false,
+            "seed": 1}, ...]``; every key is optional.
+        num_turns: User turns of the rows that do not say.
+        seed: Seed that the rows' own are made from where they have none.
+
+    Raises:
+        ScenarioError: Where the file is missing or no JSON list, or a row is wrong: its number and field are named.
+    """
+    try:
+        rows = orjson.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise ScenarioError(f"no scenario list at {path}: expected a JSON file with a list of scenarios") from None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ScenarioError(f"{path}: not valid JSON: {error}; expected a list of scenarios") from None
+    if not isinstance(rows, list):
+        raise ScenarioError(f"{path}: expected a list of scenarios, found a {type(rows).__name__}")
+    if not rows:
+        raise ScenarioError(f"{path}: the list is empty; expected at least one scenario")
+    return scenarios_from_rows(rows, num_turns=num_turns, seed=seed, where=str(path))
+
+
+def plain_scenarios(count: int, *, num_turns: int, seed: int) -> list[Scenario]:
+    """Return scenarios that differ in their seeds only.
+
+    Raises:
+        ScenarioError: Where ``count`` or ``num_turns`` is less than 1.
+    """
+    if count < 1:
+        raise ScenarioError(f"num_examples is {count}; expected at least 1")
+    rows = [{"seed": _seed(seed, str(number))} for number in range(count)]
+    return scenarios_from_rows(rows, num_turns=num_turns, seed=seed, where="num_examples")
+
+
+def scenarios_from_rows(
+    rows: Iterable[Any], *, num_turns: int = 2, seed: int = 0, where: str = "scenarios"
+) -> list[Scenario]:
+    """Return the scenarios of plain rows; equal rows become scenarios with different seeds.
+
+    Raises:
+        ScenarioError: Where a row is wrong: its number and field are named.
+    """
+    scenarios: list[Scenario] = []
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows, 1):
+        checked = _check(row, f"{where}, scenario {number}", num_turns)
+        digest = _digest(checked)
+        again = seen[digest] = seen.get(digest, 0) + 1
+        key = digest if again == 1 else f"{digest}-{again}"
+        own_seed = checked.pop("seed", None)
+        scenarios.append(Scenario(key, seed=_seed(seed, key) if own_seed is None else own_seed, **checked))
+    return scenarios
+
+
+def _check(row: Any, where: str, num_turns: int) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise ScenarioError(f"{where}: expected an object such as {{'num_turns': 2, ...}}, found {row!r}")
+    for key in row:
+        if key not in _KEYS:
+            raise ScenarioError(f"{where}: unknown field {key!r}{nearest(key, _KEYS)} (fields: {', '.join(_KEYS)})")
+    checked = {
+        "num_turns": row.get("num_turns", num_turns),
+        "chatbot_kwargs": row.get("chatbot_kwargs", {}),
+        "user_kwargs": row.get("user_kwargs", {}),
+        "user_goes_first": row.get("user_goes_first", False),
+    }
+    turns = checked["num_turns"]
+    if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
+        raise ScenarioError(f"{where}: num_turns is {turns!r}; expected a whole number of at least 1")
+    for name in ("chatbot_kwargs", "user_kwargs"):
+        if not isinstance(checked[name], dict):
+            raise ScenarioError(f"{where}: {name} is {checked[name]!r}; expected an object of keywords")
+    if not isinstance(checked["user_goes_first"], bool):
+        raise ScenarioError(f"{where}: user_goes_first is {checked['user_goes_first']!r}; expected true or false")
+    seed = row.get("seed")
+    if seed is not None:
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise ScenarioError(f"{where}: seed is {seed!r}; expected a whole number")
+        checked["seed"] = seed
+    return checked
+
+
+def _digest(row: dict[str, Any]) -> str:
+    text = json.dumps(row, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _seed(base: int, key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{base}/{key}".encode(), digest_size=4).digest(), "big")
