@@ -338,7 +338,7 @@ class Autogram:
             )
         context.next_turn, context.next_call = len(turns), len(context.memory.calls)
         context.address_path = last.address.split(" > ")
-        kwargs = next((orjson.loads(turn.kwargs) for turn in turns if turn.kwargs), {})
+        kwargs: dict[str, Any] = next((orjson.loads(turn.kwargs) for turn in turns if turn.kwargs), {})
         for turn in turns:
             if turn.content and turn.role in ("assistant", "user"):
                 context.log(turn.role, turn.content)

@@ -182,7 +182,7 @@ class DatasetSettings(_Strict):
     require_supervisor: bool = False
     primitives: list[str] = Field(default_factory=list)
     exclude_primitives: list[str] = Field(default_factory=list)
-    statuses: list[Literal["completed", "truncated", "failed"]] = Field(default_factory=lambda: ["completed"])
+    statuses: list[Literal["completed", "truncated", "failed"]] = ["completed"]
     validation_fraction: float = Field(default=0.2, ge=0, lt=1)
     split_seed: int = 0
     deduplicate: bool = True

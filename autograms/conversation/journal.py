@@ -43,7 +43,7 @@ class Journal:
 
     def _open(self) -> BinaryIO:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(self.path, "ab", buffering=0)
+        file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - stays open until close()
         if file.tell() > 0:
             with open(self.path, "rb") as existing:
                 existing.seek(-1, os.SEEK_END)
@@ -59,7 +59,7 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
         RecordError: Where the file cannot be read.
     """
     try:
-        file = open(path, "rb")
+        file = open(path, "rb")  # noqa: SIM115 - opened here so that only a missing file reads as an empty journal
     except FileNotFoundError:
         return
     except OSError as error:

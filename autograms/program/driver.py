@@ -236,7 +236,8 @@ def _run_branches_here(branches: list[Context]) -> None:
 
     def advance(branch: Context, effect: Any) -> None:
         while type(effect) is Parallel:
-            effect = resume(branch, _run_branches_here(effect.branches))
+            _run_branches_here(effect.branches)
+            effect = resume(branch, None)
         if effect is not FINISHED:
             waiting[_get_portal().submit(_perform(branch, effect))] = branch
 

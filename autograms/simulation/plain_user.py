@@ -9,7 +9,7 @@ __all__ = ["chatbot"]
 
 @autograms_function()
 def chatbot(
-    system_prompt: str = "You play a person who talks to a chatbot. Stay in that role; write what the person says next.",
+    system_prompt: str = "You play a person who talks to a chatbot. Stay in that role.",
     instruction: str = "Write the person's next message, and nothing else.",
 ) -> None:
     """Play the user by a system prompt; scenarios may give their own in ``user_kwargs``."""

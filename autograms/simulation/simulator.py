@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -190,7 +191,7 @@ class _Run:
         memory: Memory,
         ledger: ConversationLedger,
         text: str | None,
-        kwargs: dict[str, object],
+        kwargs: dict[str, Any],
     ) -> str | None:
         before = len(memory.calls)
         context = autogram.attach(memory, caller=ledger)
