@@ -7,6 +7,7 @@ on meanwhile. What does not belong here: rendering, generating and scoring (``lo
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -132,32 +133,48 @@ class CheckpointModel:
     def _answer(self, jobs: list[_Job]) -> None:
         if self._local is None:
             self._local = load_local(self.path, self._batch_size)
+        prompts = self._render(jobs, self._local)
         groups: dict[Generation, list[_Job]] = {}
+        choosing: list[_Job] = []
         for job in jobs:
+            if job.answer.done():
+                continue
             if job.request.kind == "choice":
-                self._one(job, self._local)
+                choosing.append(job)
             else:
                 groups.setdefault(job.generation, []).append(job)
+        self._choose(choosing, prompts, self._local)
         for generation, group in groups.items():
-            self._generate(generation, group, self._local)
+            answers = self._local.generate([prompts[id(job)] for job in group], generation)
+            for job, (text, read, written) in zip(group, answers, strict=True):
+                job.answer.set_result(Reply(text, self.name, read, written, 0.0))
 
-    def _one(self, job: _Job, local: LocalModel) -> None:
-        try:
-            prompt = local.render(job.request.messages)
-            text, probabilities, read, written = local.choose(prompt, job.request.messages, job.request.choices)
-        except Exception as error:
-            job.answer.set_exception(error)
-            return
-        job.answer.set_result(Reply(text, self.name, read, written, 0.0, probabilities))
-
-    def _generate(self, generation: Generation, jobs: list[_Job], local: LocalModel) -> None:
-        prompts, ready = [], []
+    def _render(self, jobs: list[_Job], local: LocalModel) -> dict[int, list[int]]:
+        """Return the prompts by job; a prompt that cannot be rendered fails its own job only."""
+        prompts = {}
         for job in jobs:
             try:
-                prompts.append(local.render(job.request.messages))
-                ready.append(job)
+                prompts[id(job)] = local.render(job.request.messages)
             except Exception as error:
                 job.answer.set_exception(error)
-        if ready:
-            for job, (text, read, written) in zip(ready, local.generate(prompts, generation), strict=True):
-                job.answer.set_result(Reply(text, self.name, read, written, 0.0))
+        return prompts
+
+    def _choose(self, jobs: list[_Job], prompts: dict[int, list[int]], local: LocalModel) -> None:
+        """Score the choices of all jobs together."""
+        offered = [local.completions(prompts[id(job)], job.request.messages, job.request.choices) for job in jobs]
+        pairs = [(prompts[id(job)], tokens) for job, each in zip(jobs, offered, strict=True) for tokens in each]
+        scores = iter(local.score(pairs))
+        for job, each in zip(jobs, offered, strict=True):
+            own = [next(scores) for _ in each]
+            best = own.index(max(own))
+            weights = [math.exp(score - own[best]) for score in own]
+            job.answer.set_result(
+                Reply(
+                    job.request.choices[best],
+                    self.name,
+                    len(prompts[id(job)]),
+                    len(each[best]),
+                    0.0,
+                    [weight / sum(weights) for weight in weights],
+                )
+            )

@@ -80,6 +80,7 @@ def load_local(path: str, batch_size: int) -> LocalModel:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    model: Any
     folder = Path(path).expanduser()
     local = folder.is_dir()
     source = str(folder) if local else path
@@ -99,7 +100,7 @@ def load_local(path: str, batch_size: int) -> LocalModel:
         raise ModelError(f"checkpoint {path!r}: its tokenizer has no chat template; use a chat model, or add one to it")
     model.eval()
     if gpu:
-        model.to("cuda")
+        model.cuda()
     elif sum(parameter.numel() for parameter in model.parameters()) < _SMALL:
         torch.set_num_threads(1)
     return LocalModel(path, model, tokenizer, batch_size)
@@ -156,28 +157,27 @@ class LocalModel:
             answers += self._generate(prompts[start : start + self._batch_size], generation)
         return answers
 
-    def choose(
-        self, prompt: list[int], messages: Sequence[Message], choices: Sequence[str]
-    ) -> tuple[str, list[float], int, int]:
-        """Return the likeliest choice, each one's probability among them, and the tokens of prompt and choice.
-
-        A choice's likelihood is the product of its tokens', the one that ends the answer included.
+    def completions(self, prompt: list[int], messages: Sequence[Message], choices: Sequence[str]) -> list[list[int]]:
+        """Return each choice's tokens as the chat template writes such an answer, the one that ends it included.
 
         Args:
             prompt: ``render(messages)``.
             messages: What the model sees.
             choices: The choices.
         """
-        import torch
-
         rendered = self._template(messages, ask=True)
-        completions = [self._completion(prompt, rendered, messages, choice) for choice in choices]
+        return [self._completion(prompt, rendered, messages, choice) for choice in choices]
+
+    def score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
+        """Return the log-likelihood of each completion after its prompt, summed over its tokens, in batches.
+
+        Args:
+            pairs: Tokens of prompts and completions.
+        """
         scores: list[float] = []
-        for start in range(0, len(completions), self._batch_size):
-            scores += self._score(prompt, completions[start : start + self._batch_size])
-        probabilities: list[float] = torch.softmax(torch.tensor(scores, dtype=torch.float64), 0).tolist()
-        best = max(range(len(choices)), key=scores.__getitem__)
-        return choices[best], probabilities, len(prompt), len(completions[best])
+        for start in range(0, len(pairs), self._batch_size):
+            scores += self._score(pairs[start : start + self._batch_size])
+        return scores
 
     def _template(self, messages: Sequence[Message], *, ask: bool) -> str:
         import jinja2
@@ -240,11 +240,11 @@ class LocalModel:
             text = text.partition(stop)[0]
         return text, len(prompt), length
 
-    def _score(self, prompt: list[int], completions: Sequence[list[int]]) -> list[float]:
+    def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
         import torch
 
-        ids, mask = self._padded([prompt + completion for completion in completions])
-        keep = max(len(completion) for completion in completions) + 1
+        ids, mask = self._padded([prompt + completion for prompt, completion in pairs])
+        keep = max(len(completion) for _, completion in pairs) + 1
         extra: dict[str, Any] = {}
         if self._takes_positions:
             extra["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
@@ -253,7 +253,7 @@ class LocalModel:
         with torch.inference_mode():
             logits = self._model(input_ids=ids, attention_mask=mask, **extra).logits[:, -keep:-1]
             likelihoods = torch.log_softmax(logits.float(), -1).gather(2, ids[:, -keep + 1 :, None])[:, :, 0]
-        return [float(row[-len(completion) :].sum()) for row, completion in zip(likelihoods, completions, strict=True)]
+        return [float(row[-len(completion) :].sum()) for row, (_, completion) in zip(likelihoods, pairs, strict=True)]
 
     def _padded(self, sequences: Sequence[list[int]]) -> tuple[Any, Any]:
         import torch

@@ -152,8 +152,9 @@ def _smallest(schema: Any, root: dict[str, Any], name: str, seen: tuple[str, ...
     if isinstance(kind, list):
         kind = next((one for one in kind if one != "null"), "null")
     if kind == "object":
-        properties = schema.get("properties", {})
-        return {key: _smallest(properties.get(key, {}), root, key, seen) for key in schema.get("required", properties)}
+        properties: dict[str, Any] = schema.get("properties", {})
+        wanted = schema["required"] if "required" in schema else list(properties)
+        return {key: _smallest(properties.get(key, {}), root, key, seen) for key in wanted}
     if kind == "array":
         return _array(schema, root, name, seen)
     if kind in ("integer", "number"):
