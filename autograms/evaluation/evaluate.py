@@ -1,0 +1,277 @@
+"""Evaluation: base, SFT and DPO models on held-out rows and in deployment, as figures, pictures and a report.
+
+What does not belong here: how any one figure is computed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autograms.errors import DatasetError, TrainingError
+from autograms.evaluation.metrics import Estimate
+from autograms.evaluation.report import render_report
+from autograms.evaluation.rows import HeldOut, held_out
+from autograms.evaluation.scoring import Scored, better_by, preference, score_model, summary
+from autograms.finetuning.job import TrainingResult, read_result
+from autograms.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autograms.conversation.record import Memory
+
+__all__ = ["Evaluation", "evaluate"]
+
+_DEFAULT_BETA = 0.1
+Figures = dict[str, "Estimate | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: The content of ``metrics.json``.
+        better: Whether the last model is better than its base beyond doubt.
+        verdict: The same as a sentence with the interval.
+        report: ``report.md``.
+        pictures: The pictures beside it.
+        seconds: How long it took.
+    """
+
+    metrics: dict[str, Any]
+    better: bool
+    verdict: str
+    report: Path
+    pictures: list[Path]
+    seconds: float
+
+
+def evaluate(
+    *,
+    sft_table: pa.Table,
+    dpo_table: pa.Table,
+    base: Path,
+    sft: Path,
+    dpo: Path | None,
+    output_dir: Path,
+    settings: EvaluationSettings,
+    deployment: Callable[[Path], list[Memory]] | None = None,
+    name: str = "",
+) -> Evaluation:
+    """Evaluate the models on the rows of the split ``validation``, and write ``metrics.json`` and ``report.md``.
+
+    Args:
+        sft_table: Rows of the SFT schema.
+        dpo_table: Pairs of the DPO schema; may be empty.
+        base: Folder of the model that training started from.
+        sft: Folder of the SFT model.
+        dpo: Folder of the DPO model, ``None`` where there is none.
+        output_dir: Folder of the results.
+        settings: How many rows, how long, which judge.
+        deployment: Runs the autogram on held-out scenarios with the model in a folder, and returns the conversations.
+        name: The autogram, for the report's title.
+
+    Raises:
+        DatasetError: Where no row is held out.
+        ModelError: Where a model cannot be loaded or asked.
+    """
+    started = time.monotonic()
+    rows = held_out(sft_table, "sft", limit=settings.max_rows, seed=settings.seed)
+    if not rows:
+        raise DatasetError(
+            f"no rows to evaluate on: none of the {sft_table.num_rows} SFT rows is in the split 'validation'; "
+            "simulate more conversations, or raise dataset.validation_fraction"
+        )
+    pairs = held_out(dpo_table, "dpo", limit=settings.max_rows, seed=settings.seed)
+    folders = {"base": base, "sft": sft, **({"dpo": dpo} if dpo is not None else {})}
+    with _without_progress_bars():
+        scored = {key: score_model(key, folder, rows, pairs, settings) for key, folder in folders.items()}
+        if deployment is not None and settings.max_scenarios > 0:
+            for key, folder in folders.items():
+                scored[key].conversations = deployment(folder)
+    figures = _figures(scored, rows, pairs, settings, beta=_beta(dpo))
+    gain = better_by(scored["dpo" if dpo else "sft"], scored["base"], rows, seed=settings.seed)
+    assert gain is not None
+    metrics = _metrics(figures, scored, rows, pairs, gain)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    pictures = _draw(figures, [sft, *([dpo] if dpo else [])], output_dir)
+    report = render_report(
+        title=f"Evaluation of {name}" if name else "Evaluation",
+        verdict=metrics["verdict"]["statement"],
+        figures=figures,
+        rows=rows,
+        models=list(scored.values()),
+        pictures=pictures,
+        notes=_notes(rows, pairs, settings),
+    )
+    _write(output_dir / "report.md", report)
+    _write(output_dir / "metrics.json", json.dumps(metrics, indent=2))
+    verdict = metrics["verdict"]
+    seconds = time.monotonic() - started
+    return Evaluation(metrics, verdict["better"], verdict["statement"], output_dir / "report.md", pictures, seconds)
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _figures(
+    scored: Mapping[str, Scored],
+    rows: list[HeldOut],
+    pairs: list[HeldOut],
+    settings: EvaluationSettings,
+    *,
+    beta: float,
+) -> dict[str, Figures]:
+    figures = {key: summary(model, rows, seed=settings.seed) for key, model in scored.items()}
+    for key, model in scored.items():
+        found = preference(model, scored["sft"], pairs, beta=beta, seed=settings.seed)
+        figures[key]["preference_accuracy"] = found.accuracy
+        if key == "dpo":
+            figures[key] |= {"reward_accuracy": found.reward_accuracy, "margin": found.margin}
+    if settings.judge is not None:
+        from autograms.evaluation.judge import win_rate
+        from autograms.models import resolve_model
+
+        judge = resolve_model(settings.judge)
+        base = scored["base"].answers
+        for key in [key for key in scored if key != "base"]:
+            figures[key]["win_rate"] = win_rate(judge, rows, scored[key].answers, base, seed=settings.seed)
+    return figures
+
+
+def _metrics(
+    figures: dict[str, Figures],
+    scored: Mapping[str, Scored],
+    rows: list[HeldOut],
+    pairs: list[HeldOut],
+    gain: Estimate,
+) -> dict[str, Any]:
+    final = list(scored)[-1]
+    better = gain.low > 0
+    words = "is better than" if better else "is not better than"
+    statement = (
+        f"The {final.upper()} model {words} its base: {gain.value:+.3f} in score on {gain.count} held-out rows "
+        f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    )
+    metrics: dict[str, Any] = {
+        "rows": {"sft": len(rows), "dpo": len(pairs)},
+        "base": _section(figures["base"], None),
+        "sft": _section(figures["sft"], figures["base"]),
+    }
+    if "dpo" in figures:
+        metrics["dpo"] = _section(figures["dpo"], figures["sft"])
+    metrics["deployment"] = {key: _deployed(model.conversations) for key, model in scored.items()}
+    metrics["verdict"] = {
+        "better": better,
+        "model": final,
+        "difference": gain.value,
+        "interval": gain.interval,
+        "rows": gain.count,
+        "statement": statement,
+    }
+    return metrics
+
+
+_ONCE = ("margin", "reward_accuracy", "win_rate", "preference_accuracy")
+
+
+def _section(after: Figures, before: Figures | None) -> dict[str, Any]:
+    """Return one model's part of ``metrics.json``: ``X_before`` and ``X_after``, or plain ``X`` for the base."""
+    section: dict[str, Any] = {}
+    intervals: dict[str, list[float]] = {}
+    named: dict[str, Estimate | None] = {}
+    for measure, found in after.items():
+        named[measure if before is None or measure in _ONCE else f"{measure}_after"] = found
+    for measure, found in (before or {}).items():
+        if measure in after:
+            named[f"{measure}_before"] = found
+    for key, estimate in named.items():
+        if estimate is not None:
+            section[key] = estimate.value
+            intervals[key] = estimate.interval
+    return {**section, "intervals": intervals}
+
+
+def _deployed(conversations: list[Memory]) -> dict[str, int]:
+    return {
+        "conversations": len(conversations),
+        "failed": sum(memory.status == "failed" for memory in conversations),
+    }
+
+
+def _draw(figures: dict[str, Figures], folders: list[Path], output_dir: Path) -> list[Path]:
+    from autograms.evaluation import plots
+
+    shares: dict[str, dict[str, Estimate]] = {}
+    labels = {
+        "exact_match": "exact match",
+        "rouge_l": "ROUGE-L",
+        "agreement": "decisions\nagreed",
+        "valid_json": "valid\nJSON",
+        "preference_accuracy": "preference\naccuracy",
+    }
+    for measure, label in labels.items():
+        values = {model: found for model in figures if (found := figures[model].get(measure)) is not None}
+        if values:
+            shares[label] = values
+    pictures = [plots.plot_before_after(shares, output_dir / "before_after.png")]
+    trainings = [training for folder in folders if (training := _training(folder)) is not None]
+    if trainings:
+        pictures.append(plots.plot_loss(trainings, output_dir / "loss.png"))
+        pictures += [plots.plot_margin(run, output_dir / "margin.png") for run in trainings if run.kind == "dpo"]
+        pictures.append(plots.plot_lengths(trainings, output_dir / "lengths.png"))
+    return pictures
+
+
+def _training(folder: Path) -> TrainingResult | None:
+    """Return the record of a training; models that came from elsewhere have none."""
+    try:
+        return read_result(folder)
+    except TrainingError:
+        return None
+
+
+def _beta(dpo: Path | None) -> float:
+    training = _training(dpo) if dpo is not None else None
+    return float(training.recipe.get("beta", _DEFAULT_BETA)) if training is not None else _DEFAULT_BETA
+
+
+def _notes(rows: list[HeldOut], pairs: list[HeldOut], settings: EvaluationSettings) -> list[str]:
+    notes = [
+        f"{len(rows)} rows and {len(pairs)} preference pairs of conversations that were not trained on; at most "
+        f"{settings.max_rows} of each.",
+        f"Answers are greedy, at most {settings.max_new_tokens} tokens, to the requests that the deployed autogram "
+        "makes. A decision is the likeliest of its choices.",
+        "Intervals: 95 %, bootstrap over conversations. The verdict compares row by row: exact match for decisions, "
+        "ROUGE-L for everything else.",
+        "Preference accuracy: share of the pairs whose chosen answer is likelier, a token, than the rejected one. "
+        "Reward margin: how much likelier DPO made the chosen answer than the rejected one, as log-probabilities "
+        "relative to the SFT model, times beta; reward accuracy: share of the pairs where that is above 0.",
+    ]
+    if settings.judge is not None:
+        notes.append(f"Judge: {settings.judge}, each pair in both orders; a verdict that changes with the order ties.")
+    return notes
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,123 @@
+"""``report.md``: the verdict, the figures, the pictures, and what the models said, side by side.
+
+What does not belong here: measuring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from autograms.conversation.record import Memory
+from autograms.evaluation.metrics import Estimate
+from autograms.evaluation.rows import HeldOut
+from autograms.evaluation.scoring import Scored
+
+__all__ = ["render_report"]
+
+_NAMES = {"base": "base", "sft": "SFT", "dpo": "DPO"}
+_LABELS = {
+    "eval_loss": "loss a token",
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+    "agreement": "decisions agreed",
+    "valid_json": "valid structured answers",
+    "preference_accuracy": "preference accuracy",
+    "reward_accuracy": "reward accuracy",
+    "margin": "reward margin",
+    "win_rate": "judge's win rate against base",
+}
+_SAMPLES, _CONVERSATIONS, _LONGEST = 6, 3, 600
+
+
+def render_report(
+    *,
+    title: str,
+    verdict: str,
+    figures: Mapping[str, Mapping[str, Estimate | None]],
+    rows: Sequence[HeldOut],
+    models: Sequence[Scored],
+    pictures: Sequence[Path],
+    notes: Sequence[str],
+) -> str:
+    """Return the report as Markdown.
+
+    Args:
+        title: What was evaluated.
+        verdict: One sentence.
+        figures: For each model: for each measure its estimate.
+        rows: The held-out rows.
+        models: What the models did, the base first.
+        pictures: Picture files beside the report.
+        notes: How things were measured.
+    """
+    parts = [f"# {title}", "", f"**{verdict}**", "", *_figures(figures), ""]
+    for picture in pictures:
+        parts += [f"![{picture.stem.replace('_', ' ')}]({picture.name})", ""]
+    parts += _conversations(models)
+    parts += _samples(rows, models)
+    parts += ["## How this was measured", "", *(f"- {note}" for note in notes), ""]
+    return "\n".join(parts)
+
+
+def _figures(figures: Mapping[str, Mapping[str, Estimate | None]]) -> list[str]:
+    models = list(figures)
+    lines = [
+        f"| held-out measure | {' | '.join(_NAMES[model] for model in models)} |",
+        f"|---|{'---:|' * len(models)}",
+    ]
+    for measure, label in _LABELS.items():
+        found = [figures[model].get(measure) for model in models]
+        if any(found):
+            lines.append(f"| {label} | {' | '.join(_number(value) for value in found)} |")
+    return lines
+
+
+def _number(found: Estimate | None) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})" if found else ""
+
+
+def _conversations(models: Sequence[Scored]) -> list[str]:
+    shown = [model for model in models if model.conversations]
+    if not shown:
+        return []
+    lines = ["## Conversations in deployment, side by side", ""]
+    by_key = [{memory.scenario: memory for memory in model.conversations} for model in shown]
+    for memory in shown[0].conversations[:_CONVERSATIONS]:
+        lines += [f"### Scenario `{memory.scenario}`", ""]
+        lines += [f"| {' | '.join(_NAMES[model.name] for model in shown)} |", f"|{'---|' * len(shown)}"]
+        lines += _turns([memories.get(memory.scenario) for memories in by_key])
+        lines.append("")
+    return lines
+
+
+def _turns(memories: Sequence[Memory | None]) -> list[str]:
+    columns = []
+    for memory in memories:
+        said = [f"**{turn['role']}**: {_cell(turn['content'])}" for turn in memory.transcript()] if memory else []
+        if memory is not None and memory.status == "failed":
+            said.append(f"*failed: {_cell(memory.error_message or memory.error or '')}*")
+        columns.append(said)
+    return [
+        "| " + " | ".join(column[index] if index < len(column) else "" for column in columns) + " |"
+        for index in range(max((len(column) for column in columns), default=0))
+    ]
+
+
+def _samples(rows: Sequence[HeldOut], models: Sequence[Scored]) -> list[str]:
+    lines = ["## Held-out rows, side by side", ""]
+    lines += [f"| asked last | expected | {' | '.join(_NAMES[model.name] for model in models)} |"]
+    lines += [f"|---|---|{'---|' * len(models)}"]
+    step = max(1, len(rows) // _SAMPLES)
+    for index in range(0, len(rows), step)[:_SAMPLES]:
+        last = str(rows[index].row.messages[-1].get("content") or "") if rows[index].row.messages else ""
+        cells = [last, rows[index].expected, *(model.answers[index] for model in models)]
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    return [*lines, ""]
+
+
+def _cell(text: str) -> str:
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    plain = "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in short)
+    escaped = plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    return escaped.strip().replace("\n", "<br>")
