@@ -1,0 +1,94 @@
+"""The asset ``autogram``: a snapshot of a program's sources, and the fingerprint that everything after it rests on.
+
+What does not belong here: running the program.
+"""
+
+import dagster as dg
+import pyarrow as pa
+
+from autograms.errors import SettingsError
+from autograms_assets.describe import PROGRAMS, described
+from autograms_assets.failures import clear_failures
+from autograms_assets.fingerprints import Program, value_version
+from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.stored import Stored
+from autograms_assets.workspace import Sources, Workspace
+
+__all__ = ["autogram", "refuse_changed"]
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("digest", pa.string(), nullable=False),
+    ]
+)
+_LONGEST_SHOWN = 20_000
+
+
+@dg.asset(
+    partitions_def=AUTOGRAMS,
+    dagster_type=dg.Any,
+    **described(PROGRAMS, "python"),
+)
+def autogram(
+    context: dg.AssetExecutionContext, config: AssetConfig, workspace: dg.ResourceParam[Workspace]
+) -> dg.MaterializeResult:
+    """The program as it is now: its file, its userbot, and the local modules that both import.
+
+    Its data version is the hash of the syntax trees: a comment or a blank line changes the snapshot and nothing after.
+    """
+    name = context.partition_key
+    with clear_failures():
+        sources = workspace.sources(name)
+        table = _table(sources)
+        texts = dict(zip(table["file"].to_pylist(), table["source"].to_pylist(), strict=True))
+        depends_on = {"sources": value_version(texts)}
+        place = workspace.stored("autogram", name)
+        return reuse_or_make(context, config, place, depends_on, lambda: _made(sources, table))
+
+
+def refuse_changed(name: str, sources: Sources, snapshot: Stored) -> None:
+    """Refuse to run a program that is not the one in the snapshot, so that the lineage stays true.
+
+    Raises:
+        SettingsError: Where the program changed since; comments and layout do not count.
+    """
+    if sources.digest != snapshot.version:
+        raise SettingsError(
+            f"{sources.chatbot.files[0].path} (or a module or userbot of {name}) changed since its snapshot was "
+            "taken; materialize the asset 'autogram' too, so that everything after it is made from the same program"
+        )
+
+
+def _made(sources: Sources, table: pa.Table) -> Made:
+    entry = sources.chatbot.files[0]
+    text = entry.text if len(entry.text) <= _LONGEST_SHOWN else entry.text[:_LONGEST_SHOWN] + "\n# ..."
+    summary = {
+        "rows": table.num_rows,
+        "files": {"md": "\n".join(f"- `{row['file']}` ({row['role']})" for row in table.to_pylist())},
+        "lines": entry.text.count("\n"),
+        "program": {"md": f"```python\n{text}\n```"},
+    }
+    return Made(sources.digest, summary, table=table)
+
+
+def _table(sources: Sources) -> pa.Table:
+    rows = _rows("chatbot", sources.chatbot)
+    if sources.userbot is not None:
+        rows += _rows("userbot", sources.userbot)
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def _rows(role: str, program: Program) -> list[dict[str, str]]:
+    return [
+        {
+            "role": role if index == 0 else f"imported by the {role}",
+            "file": file.name,
+            "source": file.text,
+            "digest": file.digest,
+        }
+        for index, file in enumerate(program.files)
+    ]

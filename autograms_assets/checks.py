@@ -1,0 +1,138 @@
+"""The checks of the assets: their names, what failing means, and what they found.
+
+A check runs in its asset's own step, for the same partition, and its finding is kept in the asset's stamp: asked again
+with nothing changed, the finding is told again without reading the data. Blocking ones keep the steps after it from
+running where going on would waste money. What does not belong here: the tests on rows (``autograms.datasets.checks``).
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+
+from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.stamps import Verdict
+
+if TYPE_CHECKING:
+    from autograms.conversation.record import Memory
+
+__all__ = [
+    "dpo_checks",
+    "evaluation_checks",
+    "evaluation_verdicts",
+    "memory_checks",
+    "memory_verdicts",
+    "model_checks",
+    "model_verdicts",
+    "row_verdicts",
+    "sft_checks",
+]
+
+_MOST_FAILURES = 0.05
+
+
+def _check(name: str, asset: str, description: str, *, blocking: bool = False) -> dg.AssetCheckSpec:
+    """Return a check of one asset, for each of its partitions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # partitioned checks are a preview, and measured to work
+        return dg.AssetCheckSpec(
+            name, asset=asset, description=description, blocking=blocking, partitions_def=AUTOGRAMS
+        )
+
+
+def memory_checks() -> list[dg.AssetCheckSpec]:
+    """Return the checks of ``conversation_memories``."""
+    asset = "conversation_memories"
+    return [
+        _check("some_completed", asset, "At least one conversation was completed.", blocking=True),
+        _check("few_failed", asset, f"At most {_MOST_FAILURES:.0%} of the conversations failed."),
+    ]
+
+
+def memory_verdicts(memories: "Sequence[Memory]") -> tuple[Verdict, ...]:
+    """Return what the checks of ``conversation_memories`` find."""
+    failed = [memory for memory in memories if memory.status == "failed"]
+    completed = sum(memory.status == "completed" for memory in memories)
+    reasons = Counter(f"{memory.error}: {memory.error_message}" for memory in failed).most_common(3)
+    told = f"{len(failed)} of {len(memories)} conversations failed"
+    if reasons:
+        told += "; most often: " + "; ".join(f"{reason} ({count})" for reason, count in reasons)
+    return (
+        Verdict("some_completed", completed > 0, f"{completed} of {len(memories)} conversations were completed"),
+        Verdict("few_failed", len(failed) <= _MOST_FAILURES * len(memories), told, error=False),
+    )
+
+
+def sft_checks() -> list[dg.AssetCheckSpec]:
+    """Return the checks of ``sft_dataset``."""
+    asset = "sft_dataset"
+    return [
+        _check("has_rows", asset, "There are rows to train on.", blocking=True),
+        _check("enough_rows", asset, "There are enough rows for a model to generalise."),
+        _check("no_leakage", asset, "No text stands on both sides of the split.", blocking=True),
+        _check("balanced_decisions", asset, "No decision has nearly always the same answer."),
+        _check("no_secrets", asset, "No row holds what looks like a key or a password."),
+    ]
+
+
+def dpo_checks() -> list[dg.AssetCheckSpec]:
+    """Return the checks of ``dpo_dataset``. Having no pairs is a warning: an autogram need not reject answers."""
+    asset = "dpo_dataset"
+    return [
+        _check("has_pairs", asset, "There are pairs to train on."),
+        _check(
+            "chosen_differs", asset, "In every pair the chosen answer is another one than the rejected.", blocking=True
+        ),
+        _check("no_leakage", asset, "No text stands on both sides of the split.", blocking=True),
+        _check("no_secrets", asset, "No pair holds what looks like a key or a password."),
+    ]
+
+
+def evaluation_checks() -> list[dg.AssetCheckSpec]:
+    """Return the checks of ``evaluation``."""
+    return [_check("better_than_base", "evaluation", "The finetuned model is better than its base, beyond chance.")]
+
+
+def row_verdicts(kind: str, table: pa.Table) -> tuple[Verdict, ...]:
+    """Return what the checks of ``sft_dataset`` or ``dpo_dataset`` find."""
+    from autograms.datasets import check_rows
+
+    findings = check_rows(table)
+
+    def verdict(name: str, tests: str, *, severity: str | None = None, error: bool = True) -> Verdict:
+        found = [item for item in findings if item.check == tests and severity in (None, item.severity)]
+        return Verdict(name, not found, "; ".join(item.message for item in found) or "nothing found", error)
+
+    leakage, secrets = verdict("no_leakage", "leakage"), verdict("no_secrets", "secrets")
+    if kind == "dpo":
+        has_pairs = verdict("has_pairs", "rows", severity="error", error=False)
+        return has_pairs, verdict("chosen_differs", "pairs"), leakage, secrets
+    return (
+        verdict("has_rows", "rows", severity="error"),
+        verdict("enough_rows", "rows", severity="warning", error=False),
+        leakage,
+        verdict("balanced_decisions", "balance", error=False),
+        secrets,
+    )
+
+
+def model_checks(asset: str) -> list[dg.AssetCheckSpec]:
+    """Return the checks of ``sft_model`` or ``dpo_model``."""
+    return [_check("rows_fit", asset, "Every row fits into the model's longest input.")]
+
+
+def model_verdicts(audit: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """Return what the check of a model finds in the token audit of its training."""
+    lost = {name: audit.get(name, 0) for name in ("too_long", "truncated", "without_loss")}
+    told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in lost.items() if count)
+    longest = f"the longest row has {audit.get('longest', 0)} of at most {audit.get('max_length', 0)} tokens"
+    return (Verdict("rows_fit", not told, f"{told}; {longest}" if told else longest, error=False),)
+
+
+def evaluation_verdicts(metrics: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """Return what the check of ``evaluation`` finds."""
+    verdict = metrics["verdict"]
+    return (Verdict("better_than_base", verdict["better"], verdict["statement"], error=False),)

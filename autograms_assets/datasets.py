@@ -1,0 +1,112 @@
+"""The assets ``sft_dataset`` and ``dpo_dataset``: the rows that train.
+
+What does not belong here: choosing and building rows (``autograms.datasets``).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+
+from autograms.settings import DatasetSettings
+from autograms_assets.checks import dpo_checks, row_verdicts, sft_checks
+from autograms_assets.describe import DATASETS, described
+from autograms_assets.failures import clear_failures
+from autograms_assets.fingerprints import table_version, versions_of
+from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.stored import Stored
+from autograms_assets.workspace import Workspace
+
+if TYPE_CHECKING:
+    from autograms.datasets.build import BuiltDataset
+
+__all__ = ["dpo_dataset", "sft_dataset"]
+
+_NOT_CONTENT = ("cost_usd", "model")
+"""Columns that say how a row came to be and teach nothing."""
+_SHOWN = 3
+
+
+@dg.asset(
+    partitions_def=AUTOGRAMS,
+    dagster_type=dg.Any,
+    check_specs=sft_checks(),
+    **described(DATASETS, "parquet"),
+)
+def sft_dataset(
+    context: dg.AssetExecutionContext,
+    config: AssetConfig,
+    conversation_memories: Stored,
+    workspace: dg.ResourceParam[Workspace],
+) -> dg.MaterializeResult:
+    """One row for every call that the deployed program makes: its prompt, and the best answer known."""
+    return _dataset("sft", context, config, conversation_memories, workspace)
+
+
+@dg.asset(
+    partitions_def=AUTOGRAMS,
+    dagster_type=dg.Any,
+    check_specs=dpo_checks(),
+    **described(DATASETS, "parquet"),
+)
+def dpo_dataset(
+    context: dg.AssetExecutionContext,
+    config: AssetConfig,
+    conversation_memories: Stored,
+    workspace: dg.ResourceParam[Workspace],
+) -> dg.MaterializeResult:
+    """One pair for every answer that a supervisor rejected: the prompt, the better answer, the rejected one."""
+    return _dataset("dpo", context, config, conversation_memories, workspace)
+
+
+def _dataset(
+    kind: Literal["sft", "dpo"],
+    context: dg.AssetExecutionContext,
+    config: AssetConfig,
+    memories: Stored,
+    workspace: Workspace,
+) -> dg.MaterializeResult:
+    with clear_failures():
+        settings = workspace.settings(context.partition_key).dataset
+        depends_on = {
+            "memories": memories.version,
+            "settings": settings.model_dump(mode="json"),
+            "versions": versions_of("autograms-assets"),
+        }
+        place = workspace.stored(f"{kind}_dataset", context.partition_key)
+        return reuse_or_make(context, config, place, depends_on, lambda: _made(kind, memories, settings))
+
+
+def _made(kind: Literal["sft", "dpo"], memories: Stored, settings: DatasetSettings) -> Made:
+    from autograms.conversation.parquet import stream_memories
+    from autograms.datasets import build_dpo, build_sft
+
+    build: Callable[..., BuiltDataset] = build_dpo if kind == "dpo" else build_sft
+    built = build(stream_memories(memories.path), settings)
+    table = built.table
+    version = table_version(table, without=_NOT_CONTENT)
+    return Made(version, _summary(built, kind), row_verdicts(kind, table), table)
+
+
+def _summary(built: "BuiltDataset", kind: str) -> dict[str, Any]:
+    report = built.report
+    answers = ("chosen", "rejected") if kind == "dpo" else ("completion",)
+    return {
+        "rows": built.table.num_rows,
+        "train rows": report.train,
+        "validation rows": report.validation,
+        "left out": sum(report.dropped.values()),
+        "report": {"md": report.as_markdown()},
+        **{
+            f"row {number}": {"md": _as_markdown(row, answers)}
+            for number, row in enumerate(built.table.slice(0, _SHOWN).to_pylist(), start=1)
+        },
+    }
+
+
+def _as_markdown(row: dict[str, Any], answers: tuple[str, ...]) -> str:
+    lines = [f"**{row['primitive']}** at `{row['place']}` ({row['split']})"]
+    lines += [f"**{message['role']}:** {message['content']}" for message in row["prompt"]]
+    lines += [f"**{name}:** {row[name]}" for name in answers]
+    return "\n\n".join(lines)

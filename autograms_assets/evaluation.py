@@ -1,0 +1,203 @@
+"""The assets ``evaluation`` (of one autogram's models) and ``leaderboard`` (of all that were evaluated).
+
+What does not belong here: measuring, and writing the report (``autograms.evaluation``).
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+
+from autograms.settings import AutogramSettings
+from autograms_assets.autograms import refuse_changed
+from autograms_assets.checks import evaluation_checks, evaluation_verdicts
+from autograms_assets.describe import QUALITY, described
+from autograms_assets.failures import clear_failures
+from autograms_assets.fingerprints import table_version, value_version, versions_of
+from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.pictures import inline_png
+from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.scenarios import read_scenarios
+from autograms_assets.simulators import open_chatbot, open_userbot
+from autograms_assets.stored import Folder, Stored
+from autograms_assets.workspace import Workspace
+
+if TYPE_CHECKING:
+    from autograms.conversation.record import Memory
+    from autograms.simulation.scenarios import Scenario
+
+__all__ = ["evaluation", "leaderboard"]
+
+_METRICS, _REPORT = "metrics.json", "report.md"
+_STACK = ("torch", "transformers", "autograms-assets")
+_HEADLINES = (
+    "sft.eval_loss_before",
+    "sft.eval_loss_after",
+    "sft.exact_match_before",
+    "sft.exact_match_after",
+    "dpo.preference_accuracy",
+    "dpo.margin",
+    "dpo.exact_match_after",
+)
+
+
+@dg.asset(
+    partitions_def=AUTOGRAMS,
+    dagster_type=dg.Any,
+    pool="gpu",
+    deps=["sft_model", "dpo_model"],
+    check_specs=evaluation_checks(),
+    **described(QUALITY, "pytorch", "markdown"),
+)
+def evaluation(
+    context: dg.AssetExecutionContext,
+    config: AssetConfig,
+    autogram: Stored,
+    scenarios: Stored,
+    sft_dataset: Stored,
+    dpo_dataset: Stored,
+    workspace: dg.ResourceParam[Workspace],
+) -> dg.MaterializeResult:
+    """Base and finetuned models over held-out rows, and in the deployed program: metrics, a report, pictures."""
+    name = context.partition_key
+    with clear_failures():
+        settings = workspace.settings(name)
+        refuse_changed(name, workspace.sources(name), autogram)
+        stored = {"autogram": autogram, "scenarios": scenarios, "sft rows": sft_dataset, "dpo pairs": dpo_dataset}
+        models = {kind: workspace.folder(f"{kind}_model", name) for kind in ("sft", "dpo")}
+        depends_on = {
+            **{
+                what: place.version
+                for what, place in (stored | {f"{kind} model": m for kind, m in models.items()}).items()
+            },
+            "settings": settings.evaluation.model_dump(mode="json", exclude={"batch_size"}),
+            "config": [settings.config, settings.user_model, settings.user_config, settings.base_url],
+            "versions": versions_of(*_STACK),
+        }
+        place = workspace.folder("evaluation", name)
+        job = _Job(name, settings, workspace, place, stored, models)
+        return reuse_or_make(context, config, place, depends_on, job.run)
+
+
+@dg.asset(
+    dagster_type=dg.Any,
+    deps=[dg.AssetDep("evaluation", partition_mapping=dg.AllPartitionMapping())],
+    **described(QUALITY, "parquet"),
+)
+def leaderboard(
+    context: dg.AssetExecutionContext, config: AssetConfig, workspace: dg.ResourceParam[Workspace]
+) -> dg.MaterializeResult:
+    """All autograms that were evaluated, one row each, by how well their model does."""
+    with clear_failures():
+        evaluations = workspace.folders("evaluation")
+        depends_on = {name: folder.version for name, folder in evaluations.items()}
+        place = workspace.stored("leaderboard")
+        return reuse_or_make(context, config, place, depends_on, lambda: _ranked(evaluations))
+
+
+class _Job:
+    """One evaluation, from the models to the published folder."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: AutogramSettings,
+        workspace: Workspace,
+        place: Folder,
+        stored: dict[str, Stored],
+        models: dict[str, Folder],
+    ) -> None:
+        self.name, self.settings, self.workspace, self.place = name, settings, workspace, place
+        self.stored, self.models = stored, models
+
+    def run(self) -> Made:
+        """Evaluate, and describe what came of it."""
+        from autograms.evaluation import evaluate
+
+        sft, dpo = self.models["sft"].path, self.models["dpo"].path
+        self.place.invalidate()
+        evaluate(
+            sft_table=self.stored["sft rows"].table(),
+            dpo_table=self.stored["dpo pairs"].table(),
+            base=sft / "base" if (sft / "base").is_dir() else Path(self.settings.sft.model),
+            sft=sft,
+            dpo=dpo if (dpo / "config.json").is_file() else None,
+            output_dir=self.place.path,
+            settings=self.settings.evaluation,
+            deployment=self._deployment(),
+            name=self.name,
+        )
+        metrics = json.loads((self.place.path / _METRICS).read_bytes())
+        return Made(value_version(metrics), _summary(metrics, self.place.path), evaluation_verdicts(metrics))
+
+    def _deployment(self) -> "Callable[[Path], list[Memory]] | None":
+        scenarios = self._held_out()
+        if not scenarios:
+            return None
+
+        def play(model: Path) -> "list[Memory]":
+            from autograms.simulation.simulator import Simulator
+
+            chatbot = open_chatbot(
+                self.workspace, self.name, self.settings, supervisor_mode=False, model=f"checkpoint/{model}"
+            )
+            userbot = open_userbot(self.workspace, self.settings)
+            return Simulator(chatbot, userbot, concurrency=self.settings.evaluation.batch_size).run(scenarios).memories
+
+        return play
+
+    def _held_out(self) -> "list[Scenario]":
+        rows = self.stored["sft rows"].table().select(["scenario", "split"]).to_pylist()
+        held_out = {row["scenario"] for row in rows if row["split"] == "validation"}
+        scenarios = read_scenarios(self.stored["scenarios"].table())
+        return [row for row in scenarios if row.key in held_out][: self.settings.evaluation.max_scenarios]
+
+
+def _figure(metrics: dict[str, Any], name: str) -> float | None:
+    """Return a figure by its dotted name, ``None`` where it was not measured."""
+    value: Any = metrics
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _summary(metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
+    pictures = sorted(folder.glob("*.png"))
+    return {
+        "verdict": metrics["verdict"]["statement"],
+        "held-out rows": metrics["rows"]["sft"],
+        "held-out pairs": metrics["rows"]["dpo"],
+        "conversations in deployment": metrics["deployment"]["sft"]["conversations"],
+        **{name: _figure(metrics, name) for name in _HEADLINES},
+        "report": {"md": _without_pictures((folder / _REPORT).read_text(encoding="utf-8"))},
+        "report file": {"path": str(folder / _REPORT)},
+        **{picture.stem.replace("_", " "): inline_png(picture, picture.stem) for picture in pictures},
+    }
+
+
+def _without_pictures(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.startswith("!["))
+
+
+def _ranked(evaluations: dict[str, Folder]) -> Made:
+    rows: list[dict[str, Any]] = []
+    for name, folder in evaluations.items():
+        metrics = json.loads((folder.path / _METRICS).read_bytes())
+        rows.append({"autogram": name, **{headline: _figure(metrics, headline) for headline in _HEADLINES}})
+    rows.sort(key=lambda row: (-float(row["sft.exact_match_after"] or 0.0), row["autogram"]))
+    schema = pa.schema(
+        [pa.field("autogram", pa.string(), nullable=False), *((name, pa.float64()) for name in _HEADLINES)]
+    )
+    table = pa.Table.from_pylist(rows, schema=schema)
+    return Made(table_version(table), {"rows": len(rows), "board": {"md": _as_markdown(rows)}}, table=table)
+
+
+def _as_markdown(rows: list[dict[str, Any]]) -> str:
+    lines = ["| autogram | " + " | ".join(_HEADLINES) + " |", "|---|" + "---:|" * len(_HEADLINES)]
+    for row in rows:
+        figures = ("" if row[name] is None else f"{row[name]:.3f}" for name in _HEADLINES)
+        lines.append(f"| {row['autogram']} | " + " | ".join(figures) + " |")
+    return "\n".join(lines)

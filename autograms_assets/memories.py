@@ -1,0 +1,172 @@
+"""The asset ``conversation_memories``: every scenario played, with supervisors, and recorded.
+
+What does not belong here: running conversations (``autograms.simulation``).
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from autograms.conversation.record import SCHEMA_VERSION
+from autograms.errors import RecordError
+from autograms.settings import AutogramSettings
+from autograms_assets.autograms import refuse_changed
+from autograms_assets.checks import memory_checks, memory_verdicts
+from autograms_assets.describe import CONVERSATIONS, described
+from autograms_assets.failures import clear_failures
+from autograms_assets.fingerprints import memories_version, versions_of
+from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.scenarios import read_scenarios
+from autograms_assets.simulators import open_chatbot, open_userbot
+from autograms_assets.stamps import Stamp
+from autograms_assets.stored import Stored
+from autograms_assets.workspace import Workspace
+
+if TYPE_CHECKING:
+    from autograms.conversation.record import Memory
+    from autograms.simulation.simulator import Progress, Simulation
+
+__all__ = ["conversation_memories"]
+
+_SECONDS_BETWEEN_LINES = 5.0
+_SAMPLES = 3
+_PASSING = ("EndpointError", "CredentialsError", "BudgetError")
+"""Failures of a conversation that say nothing about its program: they are tried again when asked again."""
+
+
+@dg.asset(
+    partitions_def=AUTOGRAMS,
+    dagster_type=dg.Any,
+    pool="simulation",
+    check_specs=memory_checks(),
+    **described(CONVERSATIONS, "openai"),
+)
+def conversation_memories(
+    context: dg.AssetExecutionContext,
+    config: AssetConfig,
+    autogram: Stored,
+    scenarios: Stored,
+    workspace: dg.ResourceParam[Workspace],
+) -> dg.MaterializeResult:
+    """Every scenario played against the userbot, with supervisors, and recorded: one row a conversation.
+
+    Calls that an earlier run paid for are reused; only those that an edit made stale reach the model.
+    """
+    name = context.partition_key
+    with clear_failures():
+        settings = workspace.settings(name)
+        sources = workspace.sources(name)
+        refuse_changed(name, sources, autogram)
+        depends_on = {"programs": autogram.version, "scenarios": scenarios.version, **_settings_that_count(settings)}
+        simulation = _Job(name, settings, scenarios, workspace, context.log, config.force)
+        place = workspace.stored("conversation_memories", name)
+        return reuse_or_make(context, config, place, depends_on, simulation.run, holds=_nothing_passing)
+
+
+@dataclass(frozen=True)
+class _Job:
+    name: str
+    settings: AutogramSettings
+    scenarios: Stored
+    workspace: Workspace
+    log: logging.Logger
+    force: bool
+
+    def run(self) -> Made:
+        """Simulate, and describe what came of it."""
+        from autograms.conversation.parquet import memories_to_table
+        from autograms.simulation.simulator import Simulator
+
+        chatbot = open_chatbot(self.workspace, self.name, self.settings, supervisor_mode=True)
+        userbot = open_userbot(self.workspace, self.settings)
+        simulator = Simulator(chatbot, userbot, concurrency=self.settings.concurrency)
+        simulation = simulator.run(
+            read_scenarios(self.scenarios.table()),
+            journal=self._journal(),
+            previous=() if self.force else self._previous(),
+            fresh=self.force,
+            on_progress=_every(_SECONDS_BETWEEN_LINES, self.log.info),
+        )
+        memories = simulation.memories
+        table = memories_to_table(memories)
+        return Made(memories_version(memories), _summary(simulation), memory_verdicts(memories), table)
+
+    def _journal(self) -> Path:
+        return self.workspace.scratch("conversation_memories", self.name) / "calls.journal"
+
+    def _previous(self) -> "list[Memory]":
+        from autograms.conversation.parquet import table_to_memories
+
+        stored = self.workspace.stored("conversation_memories", self.name)
+        try:
+            return table_to_memories(stored.table()) if stored.exists() else []
+        except RecordError as error:
+            self.log.warning(f"{error}; what it held cannot be reused")
+            return []
+
+
+def _settings_that_count(settings: AutogramSettings) -> dict[str, Any]:
+    return {
+        "models": [settings.model, settings.user_model, settings.base_url],
+        "config": [settings.config, settings.user_config],
+        "versions": {"record": SCHEMA_VERSION, **versions_of("autograms-assets")},
+    }
+
+
+def _nothing_passing(stamp: Stamp) -> bool:
+    return not any(error in _PASSING for error in stamp.summary.get("errors", {}))
+
+
+def _every(seconds: float, say: Callable[[str], None]) -> "Callable[[Progress], None]":
+    last = time.monotonic()
+
+    def on_progress(progress: "Progress") -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            say(
+                f"{progress.finished}/{progress.total} conversations, {progress.failed} failed, "
+                f"{progress.paid} calls paid, {progress.reused} reused"
+            )
+
+    return on_progress
+
+
+def _summary(simulation: "Simulation") -> dict[str, Any]:
+    memories, progress = simulation.memories, simulation.progress
+    statuses = Counter(memory.status for memory in memories)
+    return {
+        "rows": len(memories),
+        "conversations": len(memories),
+        **{f"conversations {status}": count for status, count in sorted(statuses.items())},
+        "failed": statuses.get("failed", 0),
+        "errors": dict(Counter(memory.error for memory in memories if memory.error)),
+        "calls": progress.calls,
+        "paid": progress.paid,
+        "reused calls": progress.reused,
+        "supervised calls": sum(call.supervised for memory in memories for call in memory.calls),
+        "input tokens": progress.input_tokens,
+        "output tokens": progress.output_tokens,
+        "cost (USD)": progress.cost_usd,
+        **_samples(memories),
+    }
+
+
+def _samples(memories: "Sequence[Memory]") -> dict[str, Any]:
+    chosen = [memory for memory in memories if memory.turns][:: max(1, len(memories) // _SAMPLES)][:_SAMPLES]
+    return {f"sample {number}": {"md": _as_markdown(memory)} for number, memory in enumerate(chosen, start=1)}
+
+
+def _as_markdown(memory: "Memory") -> str:
+    lines = [f"**{memory.scenario}** ({memory.status}, {len(memory.calls)} calls)"]
+    if memory.error:
+        lines.append(f"*{memory.error}*: {memory.error_message} ({memory.error_place or 'no place'})")
+    lines += [f"**{turn['role']}:** {turn['content']}" for turn in memory.transcript()]
+    return "\n\n".join(lines)

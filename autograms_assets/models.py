@@ -1,0 +1,165 @@
+"""The assets ``sft_model`` and ``dpo_model``: the student, finetuned.
+
+Training runs in a process of its own, through Dagster Pipes, so that its loss appears in the run's log as it falls and
+a cancelled run stops it at a checkpoint. What does not belong here: training (``autograms.finetuning``).
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+import pyarrow as pa
+from dagster._core.errors import DagsterPipesExecutionError  # not among the names that dagster exports
+
+from autograms.settings import SftRecipe
+from autograms_assets.checks import model_checks, model_verdicts
+from autograms_assets.describe import MODELS, described
+from autograms_assets.failures import clear_failures
+from autograms_assets.fingerprints import folder_version, versions_of
+from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.pictures import inline_png
+from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.stamps import Verdict
+from autograms_assets.stored import Folder, Stored
+from autograms_assets.workspace import Workspace
+
+if TYPE_CHECKING:
+    from autograms.finetuning.job import TrainingResult
+
+__all__ = ["dpo_model", "sft_model"]
+
+_WEIGHTS = ("*.safetensors", "*.bin", "config.json", "tokenizer*", "chat_template*", "model_name.txt")
+_NOT_IN_THE_RESULT = {"launcher", "report_to", "save_steps"}
+_STACK = ("torch", "transformers", "trl", "peft")
+
+
+@dg.asset(
+    partitions_def=AUTOGRAMS,
+    dagster_type=dg.Any,
+    pool="gpu",
+    check_specs=model_checks("sft_model"),
+    **described(MODELS, "huggingface", "pytorch"),
+)
+def sft_model(
+    context: dg.AssetExecutionContext,
+    config: AssetConfig,
+    sft_dataset: Stored,
+    workspace: dg.ResourceParam[Workspace],
+    pipes: dg.PipesSubprocessClient,
+) -> dg.MaterializeResult:
+    """The student, finetuned on the SFT rows: a Hugging Face model folder with a card."""
+    with clear_failures():
+        recipe = workspace.settings(context.partition_key).sft
+        place = workspace.folder("sft_model", context.partition_key)
+        depends_on = {"rows": sft_dataset.version, **_recipe_that_counts(recipe)}
+        training = _Training("sft", context, pipes, place, recipe, sft_dataset, config.force)
+        return reuse_or_make(context, config, place, depends_on, training.run)
+
+
+@dg.asset(
+    partitions_def=AUTOGRAMS,
+    dagster_type=dg.Any,
+    pool="gpu",
+    deps=["sft_model"],
+    check_specs=model_checks("dpo_model"),
+    **described(MODELS, "huggingface", "pytorch"),
+)
+def dpo_model(
+    context: dg.AssetExecutionContext,
+    config: AssetConfig,
+    dpo_dataset: Stored,
+    workspace: dg.ResourceParam[Workspace],
+    pipes: dg.PipesSubprocessClient,
+) -> dg.MaterializeResult:
+    """The SFT model, trained on the preference pairs; left out where there are no pairs."""
+    with clear_failures():
+        recipe = workspace.settings(context.partition_key).dpo
+        place = workspace.folder("dpo_model", context.partition_key)
+        depends_on = {"pairs": dpo_dataset.version, **_recipe_that_counts(recipe)}
+        base = None
+        if recipe.model == "sft":
+            sft = workspace.folder("sft_model", context.partition_key)
+            depends_on["sft model"], base = sft.version, sft.path
+        training = _Training("dpo", context, pipes, place, recipe, dpo_dataset, config.force, base)
+        return reuse_or_make(context, config, place, depends_on, training.run)
+
+
+class _Training:
+    """One training, from its rows to the published folder."""
+
+    def __init__(
+        self,
+        kind: Literal["sft", "dpo"],
+        context: dg.AssetExecutionContext,
+        pipes: dg.PipesSubprocessClient,
+        place: Folder,
+        recipe: SftRecipe,
+        rows: Stored,
+        force: bool,
+        base: Path | None = None,
+    ) -> None:
+        self.kind, self.context, self.pipes, self.place = kind, context, pipes, place
+        self.recipe, self.rows, self.force, self.base = recipe, rows, force, base
+
+    def run(self) -> Made:
+        """Train and publish, or leave an empty folder where there is nothing to train on."""
+        table = self.rows.table()
+        if self.kind == "dpo" and "train" not in table["split"].to_pylist():
+            return self._nothing()
+        result = self._train(table)
+        version = folder_version(self.place.path, _WEIGHTS)
+        return Made(version, _summary(result, self.place.path), model_verdicts(result.audit))
+
+    def _train(self, table: pa.Table) -> "TrainingResult":
+        from autograms.finetuning.job import finish_job, prepare_job
+
+        job = prepare_job(
+            self.kind,
+            table,
+            self.recipe,
+            self.place.path,
+            base=self.base,
+            name=f"{self.context.partition_key} ({self.kind})",
+            resume=not self.force,
+        )
+        try:
+            self.pipes.run(context=self.context, command=job.command)
+        except DagsterPipesExecutionError:
+            self.context.log.info("the training process ended with an error")  # finish_job tells which
+        return finish_job(job)
+
+    def _nothing(self) -> Made:
+        if self.place.path.exists():
+            shutil.rmtree(self.place.path)
+        self.place.path.mkdir(parents=True)
+        self.context.log.info("no pairs: no answer was rejected, so there is nothing to train on")
+        summary = {"trained": False, "why": "no answer was rejected, so there are no pairs"}
+        return Made("no pairs", summary, (Verdict("rows_fit", True, "there are no pairs", error=False),))
+
+
+def _recipe_that_counts(recipe: SftRecipe) -> dict[str, Any]:
+    return {
+        "recipe": recipe.model_dump(mode="json", exclude=_NOT_IN_THE_RESULT),
+        "base": folder_version(Path(recipe.model), _WEIGHTS) if Path(recipe.model).is_dir() else recipe.model,
+        "versions": versions_of(*_STACK),
+    }
+
+
+def _summary(result: "TrainingResult", folder: Path) -> dict[str, Any]:
+    from autograms.evaluation.plots import plot_loss
+
+    picture = plot_loss([result], folder / "loss.png")
+    return {
+        "trained": True,
+        "rows trained on": result.train_rows,
+        "rows held out": result.validation_rows,
+        "steps": result.steps,
+        "training seconds": round(result.seconds, 2),
+        "eval loss before": result.eval_loss_before,
+        "eval loss after": result.eval_loss_after,
+        **{name.replace("_", " "): value for name, value in result.metrics.items()},
+        "device": result.device,
+        "loss": inline_png(picture, "training and evaluation loss by step"),
+        "card": {"path": str(folder / "README.md")},
+    }

@@ -1,0 +1,156 @@
+"""Making only what is stale, whoever asks: the UI, the command line, a backfill or the sensor.
+
+Dagster runs what it is told to run; skipping is decided here, by the stamp that is stored beside each value. What does
+not belong here: what a result depends on (each asset says so itself).
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from autograms_assets.fingerprints import combine, value_version
+from autograms_assets.io import table_metadata
+from autograms_assets.stamps import Stamp, Verdict, stamped
+from autograms_assets.stored import Folder, Stored
+
+__all__ = ["FORCE_TAG", "AssetConfig", "Made", "reuse_or_make"]
+
+FORCE_TAG = "autograms/force"
+
+
+class AssetConfig(dg.Config):
+    """What can be set for one materialization.
+
+    Attributes:
+        force: Make it again although nothing changed. The run tag ``autograms/force: true`` says so for all assets.
+    """
+
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """A value that was just made.
+
+    Attributes:
+        version: Hash of its content.
+        summary: What people look at: plain values, ``{"md": text}`` or ``{"path": text}``.
+        checks: What the checks found.
+        table: The table; ``None`` for a folder, which stands in its place already.
+    """
+
+    version: str
+    summary: dict[str, Any] = field(default_factory=dict)
+    checks: tuple[Verdict, ...] = ()
+    table: pa.Table | None = None
+
+
+def reuse_or_make(
+    context: dg.AssetExecutionContext,
+    config: AssetConfig,
+    place: Stored | Folder,
+    depends_on: Mapping[str, Any],
+    make: Callable[[], Made],
+    *,
+    holds: Callable[[Stamp], bool] = lambda stamp: True,
+) -> dg.MaterializeResult:
+    """Return what is stored where its fingerprint is still right; make it otherwise.
+
+    Args:
+        context: The asset's context.
+        config: The asset's configuration.
+        place: Where the value is stored.
+        depends_on: All that the value depends on, by name: plain JSON values.
+        make: Makes the value.
+        holds: Whether a stored value with the right fingerprint may be reused at all.
+    """
+    inputs = {name: value_version(value)[:12] for name, value in depends_on.items()}
+    fingerprint = combine(dict(depends_on))
+    forced = config.force or context.run.tags.get(FORCE_TAG, "").lower() in ("true", "1", "yes")
+    with _alone(place, context):
+        stamp = place.stamp()
+        if stamp is not None and stamp.fingerprint == fingerprint and not forced and holds(stamp):
+            context.log.info(f"reused: nothing that it depends on has changed (fingerprint {fingerprint[:12]})")
+            return _result(place, stamp, reused=True, changed="")
+        changed = "forced" if forced else _reason(stamp, inputs)
+        context.log.info(f"making: {changed}")
+        began = time.monotonic()
+        made = make()
+        seconds = round(time.monotonic() - began, 3)
+        stamp = Stamp(fingerprint, made.version, inputs, made.summary, made.checks, seconds)
+        if isinstance(place, Folder):
+            place.write(stamp)
+        else:
+            assert made.table is not None, "an asset whose place is a file makes a table"
+            place.write(stamped(made.table, stamp).to_reader())
+        return _result(place, stamp, reused=False, changed=changed)
+
+
+def _reason(stamp: Stamp | None, inputs: Mapping[str, str]) -> str:
+    if stamp is None:
+        return "nothing is stored yet"
+    names = [name for name in {**stamp.inputs, **inputs} if stamp.inputs.get(name) != inputs.get(name)]
+    return f"changed: {', '.join(names)}" if names else "what is stored is not whole"
+
+
+def _result(place: Stored | Folder, stamp: Stamp, *, reused: bool, changed: str) -> dg.MaterializeResult:
+    metadata: dict[str, Any] = {
+        "reused": reused,
+        "seconds": 0.0 if reused else stamp.seconds,
+        "fingerprint": stamp.fingerprint[:12],
+        "path": dg.MetadataValue.path(str(place.path)),
+    }
+    if changed:
+        metadata["made because"] = changed
+    metadata |= {name: _shown(value) for name, value in stamp.summary.items() if value is not None}
+    if isinstance(place, Stored):
+        metadata |= table_metadata(place.schema(), stamp.summary.get("rows", 0))
+    return dg.MaterializeResult(
+        metadata=metadata,
+        data_version=dg.DataVersion(stamp.version),
+        check_results=[_check_result(verdict) for verdict in stamp.checks],
+    )
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict) and "md" in value:
+        return dg.MetadataValue.md(value["md"])
+    if isinstance(value, dict) and "path" in value:
+        return dg.MetadataValue.path(value["path"])
+    if isinstance(value, dict | list):
+        return dg.MetadataValue.json(value)
+    return value
+
+
+def _check_result(verdict: Verdict) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=verdict.check,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR if verdict.error else dg.AssetCheckSeverity.WARN,
+        description=verdict.description,
+    )
+
+
+@contextmanager
+def _alone(place: Stored | Folder, context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Hold the place's lock: two runs that want the same value make it once."""
+    import fcntl
+
+    if not isinstance(place.path, Path):
+        yield
+        return
+    lock = place.path.parent / f".{place.path.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            context.log.info("another run is making this; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,116 @@
+"""The asset ``scenarios``: the conversations that are to be simulated, one row each.
+
+What does not belong here: reading a list's format (``autograms.simulation.scenarios``).
+"""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+
+from autograms.settings import AutogramSettings
+from autograms_assets.describe import CONVERSATIONS, described
+from autograms_assets.failures import clear_failures
+from autograms_assets.fingerprints import file_version, table_version
+from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from autograms.simulation.scenarios import Scenario
+
+__all__ = ["read_scenarios", "scenarios"]
+
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("key", pa.string(), nullable=False),
+    pa.field("num_turns", pa.int32(), nullable=False),
+    pa.field("chatbot_kwargs", pa.string(), nullable=False),
+    pa.field("user_kwargs", pa.string(), nullable=False),
+    pa.field("user_goes_first", pa.bool_(), nullable=False),
+    pa.field("seed", pa.int64(), nullable=False),
+]
+_SCHEMA = pa.schema(_FIELDS)
+_SHOWN = 5
+
+
+@dg.asset(
+    partitions_def=AUTOGRAMS,
+    dagster_type=dg.Any,
+    deps=["autogram"],
+    **described(CONVERSATIONS, "json"),
+)
+def scenarios(
+    context: dg.AssetExecutionContext, config: AssetConfig, workspace: dg.ResourceParam[Workspace]
+) -> dg.MaterializeResult:
+    """The conversations to simulate: the rows of the scenario file, or ``num_examples`` plain ones."""
+    name = context.partition_key
+    with clear_failures():
+        settings = workspace.settings(name)
+        file = workspace.project().scenario_file(settings)
+        depends_on = {
+            "file": file_version(file) if file else None,
+            "settings": [None if file else settings.num_examples, settings.num_turns, settings.seed],
+        }
+        place = workspace.stored("scenarios", name)
+        return reuse_or_make(context, config, place, depends_on, lambda: _made(file, settings))
+
+
+def read_scenarios(table: pa.Table) -> "list[Scenario]":
+    """Return the scenarios that a stored table holds."""
+    from autograms.simulation.scenarios import Scenario
+
+    rows = table.to_pylist()
+    for row in rows:
+        row["chatbot_kwargs"] = json.loads(row["chatbot_kwargs"])
+        row["user_kwargs"] = json.loads(row["user_kwargs"])
+    return [Scenario(**row) for row in rows]
+
+
+def _made(file: "Path | None", settings: AutogramSettings) -> Made:
+    from autograms.simulation.scenarios import load_scenarios, plain_scenarios
+
+    if file is not None:
+        rows = load_scenarios(file, num_turns=settings.num_turns, seed=settings.seed)
+    else:
+        rows = plain_scenarios(settings.num_examples, num_turns=settings.num_turns, seed=settings.seed)
+    table = _table(rows)
+    summary = {
+        "rows": table.num_rows,
+        "user turns": sum(row.num_turns for row in rows),
+        "from": str(file) if file else f"num_examples = {settings.num_examples}",
+        "first rows": {"md": _as_markdown(rows[:_SHOWN])},
+    }
+    return Made(table_version(table), summary, table=table)
+
+
+def _table(rows: "Sequence[Scenario]") -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "key": row.key,
+                "num_turns": row.num_turns,
+                "chatbot_kwargs": json.dumps(row.chatbot_kwargs, ensure_ascii=False),
+                "user_kwargs": json.dumps(row.user_kwargs, ensure_ascii=False),
+                "user_goes_first": row.user_goes_first,
+                "seed": row.seed,
+            }
+            for row in rows
+        ],
+        schema=_SCHEMA,
+    )
+
+
+def _as_markdown(rows: "Sequence[Scenario]") -> str:
+    lines = ["| scenario | turns | chatbot | user |", "|---|---|---|---|"]
+    for row in rows:
+        kwargs = [_cell(json.dumps(value, ensure_ascii=False)) for value in (row.chatbot_kwargs, row.user_kwargs)]
+        lines.append(f"| {row.key} | {row.num_turns} | {kwargs[0]} | {kwargs[1]} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return (text if len(text) <= 160 else text[:160] + " ...").replace("|", "\\|")

@@ -1,0 +1,138 @@
+"""One project and its storage: what every asset body works on.
+
+What does not belong here: reading environment variables (``dagster_project.resources`` does, once, at load time).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autograms.errors import SettingsError
+from autograms.settings import AutogramSettings, Project, load_project
+from autograms_assets.fingerprints import Program, combine, read_program
+from autograms_assets.partitions import is_partition_name
+from autograms_assets.stored import Folder, Stored
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+__all__ = ["Sources", "Workspace", "read_sources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The programs of one autogram.
+
+    Attributes:
+        chatbot: The autogram itself.
+        userbot: The program that plays the user, ``None`` where a plain user plays.
+    """
+
+    chatbot: Program
+    userbot: Program | None
+
+    @property
+    def digest(self) -> str:
+        """Hash of both programs."""
+        return combine({"chatbot": self.chatbot.digest, "userbot": self.userbot.digest if self.userbot else None})
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A project's folder and where its results are stored.
+
+    Attributes:
+        root: The project's folder.
+        storage: The storage's root: a folder or an object store's path.
+    """
+
+    root: Path
+    storage: UPath
+
+    def project(self) -> Project:
+        """Read the project's settings as they are now.
+
+        Raises:
+            SettingsError: Where the folder is missing or ``autograms.toml`` is wrong.
+        """
+        return load_project(self.root)
+
+    def settings(self, name: str) -> AutogramSettings:
+        """Return an autogram's settings as they are now.
+
+        Raises:
+            SettingsError: Where there is no such autogram, or its settings are wrong.
+        """
+        project = self.project()
+        project.chatbot_file(name)
+        return project.settings(name)
+
+    def sources(self, name: str) -> Sources:
+        """Read an autogram's programs and the local modules that they import.
+
+        Raises:
+            SettingsError: Where there is no such autogram, or its settings are wrong.
+            ProgramFileError: Where a file does not parse.
+        """
+        project = self.project()
+        chatbot = project.chatbot_file(name)
+        return read_sources(project, chatbot, project.userbot_file(project.settings(name)))
+
+    def stored(self, asset: str, name: str | None = None) -> Stored:
+        """Return where an asset's table is stored; unpartitioned assets have no ``name``."""
+        if name is None:
+            return Stored(self.storage / f"{asset}.parquet")
+        return Stored(self.storage / asset / f"{_checked(name)}.parquet")
+
+    def folder(self, asset: str, name: str) -> Folder:
+        """Return where an asset's folder is stored.
+
+        Raises:
+            SettingsError: Where the storage is not on this machine.
+        """
+        return Folder(self._local() / asset / _checked(name))
+
+    def folders(self, asset: str) -> dict[str, Folder]:
+        """Return the folders of an asset that are finished, by autogram.
+
+        Raises:
+            SettingsError: Where the storage is not on this machine.
+        """
+        root = self._local() / asset
+        found = sorted(root.iterdir()) if root.is_dir() else []
+        folders = {path.name: Folder(path) for path in found if path.is_dir() and is_partition_name(path.name)}
+        return {name: folder for name, folder in folders.items() if not name.startswith(".") and folder.exists()}
+
+    def scratch(self, asset: str, name: str) -> Path:
+        """Return a folder of this machine for an asset's unfinished work: journals, checkpoints. It is made."""
+        path = self._local() / ".work" / asset / _checked(name)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _local(self) -> Path:
+        if not isinstance(self.storage, Path):
+            raise SettingsError(
+                f"models and reports are stored as folders of this machine, and AUTOGRAMS_STORAGE is {self.storage}; "
+                "set it to a folder"
+            )
+        return self.storage
+
+
+def read_sources(project: Project, chatbot: Path, userbot: Path | None) -> Sources:
+    """Read an autogram's programs from their files.
+
+    Raises:
+        ProgramFileError: Where a file does not parse.
+    """
+    return Sources(
+        read_program(chatbot, root=project.root),
+        read_program(userbot, root=project.root) if userbot is not None else None,
+    )
+
+
+def _checked(name: str) -> str:
+    if not is_partition_name(name):
+        raise SettingsError(f"{name!r} cannot name an autogram; expected letters, digits, '_', '.' and '-' only")
+    return name

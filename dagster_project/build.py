@@ -1,0 +1,35 @@
+"""Putting the definitions together, with anything replaced that a test or another project wants to replace."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from autograms_assets import autograms, datasets, evaluation, memories, models, scenarios
+from dagster_project.jobs import JOBS
+from dagster_project.resources import build_resources
+from dagster_project.sensors import SENSORS
+
+__all__ = ["build_defs"]
+
+_PRELOADED = ["dagster_project", "pyarrow.parquet", "dagster._core.workspace.context", "autograms.conversation.parquet"]
+"""What each step's process needs: imported once, in the process that the steps are forked from."""
+
+EXECUTOR = dg.multiprocess_executor.configured(
+    {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": _PRELOADED}}}, name="multiprocess"
+)
+
+
+def build_defs(overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Assemble assets, jobs, sensors and resources.
+
+    Args:
+        overrides: Resources by name, in place of those that the environment asks for.
+    """
+    modules = [autograms, scenarios, memories, datasets, models, evaluation]
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(modules),
+        jobs=JOBS,
+        sensors=SENSORS,
+        resources={**build_resources(), **(overrides or {})},
+        executor=EXECUTOR,
+    )
