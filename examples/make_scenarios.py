@@ -1,6 +1,6 @@
 """Write ``scenarios/support_desk.json``: every topic with every product in every phrasing, one scenario a line.
 
-    python examples/make_scenarios.py
+python examples/make_scenarios.py
 """
 
 import json

@@ -14,7 +14,8 @@ def reasoned_summary(instruction, article):
     findings = silent_thought(f"{article}\n\nWhat does this text find? List the main points.")
     relevance = silent_thought(f"{article}\n\nMain points:\n{findings}\n\nWhy do they matter to a lay reader?")
     summary = silent_thought(
-        f"{instruction} in three sentences at the most.\n\n{article}\n\nMain points:\n{findings}\n\nRelevance:\n{relevance}"
+        f"{instruction} in three sentences at the most.\n\n{article}\n\nMain points:\n{findings}\n\n"
+        f"Relevance:\n{relevance}"
     )
     return SupervisorReturn(summary, tags=["summary"])
 

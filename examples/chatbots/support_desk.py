@@ -5,7 +5,7 @@ makes the two plain calls only, so a student that was trained on these conversat
 """
 
 from autograms import autograms_function
-from autograms.functional import extract_last_user_reply, multiple_choice, reply_instruction, set_system_prompt
+from autograms.functional import extract_last_user_reply, multiple_choice, reply, reply_instruction, set_system_prompt
 from autograms.supervisors import SupervisorReturn
 
 # What a customer may ask for, and the words that give it away.
@@ -57,19 +57,17 @@ CASUAL = {
 }
 
 
-def topic_by_rule(question, choices):
+def topic_by_rule(question, choices, text):
     """Supervisor of the decision: the topic whose words stand in what the customer said."""
-    text = extract_last_user_reply().lower()
-    found = [topic for topic, words in TOPICS.items() if any(word in text for word in words)]
+    found = [topic for topic, words in TOPICS.items() if any(word in text.lower() for word in words)]
     if len(found) != 1:
-        raise LookupError(f"the rules need exactly one topic in the customer's text; they found {found}")
+        raise LookupError(f"the rules need exactly one topic in the customer's text; they found {found or 'none'}")
     return SupervisorReturn(found[0], tags=[found[0]])
 
 
-def formal_answer(instruction, topic):
+def formal_answer(instruction, text, topic):
     """Supervisor of the answer: the formal one is what the student shall say, the casual one what it shall not."""
-    text = extract_last_user_reply().lower()
-    product = next((product for product in TEAMS if product in text), None)
+    product = next((product for product in TEAMS if product in text.lower()), None)
     if product is None:
         raise LookupError(f"the rules need one of these products in the customer's text: {', '.join(TEAMS)}")
     formal = f"Dear customer, {FORMAL[topic].format(product=product)} Regards, the {TEAMS[product]} team."
@@ -77,12 +75,29 @@ def formal_answer(instruction, topic):
     return SupervisorReturn(formal, rejected_output=casual, score=1.0, tags=[topic, TEAMS[product]])
 
 
+@autograms_function(conv_scope="local")
+def answer(text):
+    # A scope of its own: each text is answered for itself, however long the conversation is.
+    topics = list(TOPICS)
+    topic = topics[
+        multiple_choice(
+            f"Customer: {text}\nWhat does the customer ask for?",
+            topics,
+            supervisor=topic_by_rule,
+            supervisor_kwargs={"text": text},
+        )
+    ]
+    reply_instruction(
+        f"Customer: {text}\nAnswer about: {topic}",
+        supervisor=formal_answer,
+        supervisor_kwargs={"text": text, "topic": topic},
+    )
+
+
 @autograms_function()
 def chatbot():
     set_system_prompt("You are a support desk.")
-    topics = list(TOPICS)
+    if not extract_last_user_reply():
+        reply("This is the support desk. What can I do for you?")
     while True:
-        topic = topics[multiple_choice("What does the customer ask for?", topics, supervisor=topic_by_rule)]
-        reply_instruction(
-            f"Answer the customer about: {topic}", supervisor=formal_answer, supervisor_kwargs={"topic": topic}
-        )
+        answer(extract_last_user_reply())

@@ -1,0 +1,1 @@
+"""The commands, one module each, its function named as the command is."""

@@ -1,0 +1,143 @@
+"""``autograms chat`` and ``run_autogram.py``: talk to a program in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autograms.errors import AutogramsError
+
+if TYPE_CHECKING:
+    from autograms.autogram import Autogram
+    from autograms.conversation.record import Memory
+
+__all__ = ["chat"]
+
+_HELP = "/save FILE and /load FILE keep and resume the conversation; /quit (or exit, or Ctrl-D) ends."
+
+
+def chat(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The program: it defines chatbot().")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="openai/NAME, checkpoint/FOLDER or offline/demo.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option("--base_url", help="URL of an OpenAI-compatible endpoint.")] = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config_file", help="JSON or TOML options of AutogramConfig.")
+    ] = None,
+    api_key_file: Annotated[Path | None, typer.Option("--api_key_file", help='JSON file: {"openai": "KEY"}.')] = None,
+    saveload_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--saveload_file", help="Resume the conversation from this file, and save it there after each turn."
+        ),
+    ] = None,
+    supervisor_mode: Annotated[
+        bool, typer.Option("--supervisor_mode", help="Let supervisors answer, as in a simulation.")
+    ] = False,
+    user_goes_first: Annotated[
+        bool, typer.Option("--user_goes_first", help="Say something before the program starts.")
+    ] = False,
+) -> None:
+    """Talk to a program in the terminal. The conversation can be saved, and resumed in another process.
+
+    Example:
+
+    \b
+    autograms chat examples/chatbots/support_desk.py --user_goes_first \\
+        --model checkpoint/storage/dpo_model/support_desk
+    """
+    from autograms.cli.programs import open_program
+
+    autogram = open_program(
+        file,
+        config_file=config_file,
+        model=model,
+        base_url=base_url,
+        api_key_file=api_key_file,
+        supervisor_mode=supervisor_mode,
+    )
+    _Session(autogram, saveload_file).run(user_goes_first=user_goes_first)
+
+
+class _Session:
+    """One conversation in the terminal."""
+
+    def __init__(self, autogram: Autogram, saveload_file: Path | None) -> None:
+        self._autogram = autogram
+        self._file = saveload_file
+        self._memory: Memory | None = None
+
+    def run(self, *, user_goes_first: bool) -> None:
+        """Talk until the user ends it."""
+        name = self._autogram.model.name
+        offline = " (embedded and deterministic: no measure of any model)" if name.startswith("offline/") else ""
+        print(f"model: {name}{offline}. {_HELP}")
+        if self._file is not None and self._file.exists():
+            self._load(self._file)
+        elif not user_goes_first:
+            self._turn(None)
+        while (text := _ask()) is not None:
+            if text.startswith("/"):
+                self._command(text)
+            else:
+                self._say(text)
+
+    def _say(self, text: str) -> None:
+        try:
+            self._turn(text)
+        except AutogramsError as error:
+            if not sys.stdin.isatty():
+                raise
+            print(f"error: {error}", file=sys.stderr)
+
+    def _turn(self, text: str | None) -> None:
+        answer, self._memory = self._autogram.reply(text, self._memory)
+        print(f"bot: {answer}" if answer is not None else "(the program ended; say something to start it again)")
+        if self._file is not None:
+            self._save(self._file)
+
+    def _command(self, text: str) -> None:
+        name, _, rest = text.partition(" ")
+        path = Path(rest.strip())
+        if name in ("/save", "/load") and rest.strip():
+            try:
+                self._save(path, say=True) if name == "/save" else self._load(path)
+            except (AutogramsError, OSError) as error:
+                print(f"error: {error}", file=sys.stderr)
+        else:
+            print(_HELP)
+
+    def _save(self, path: Path, *, say: bool = False) -> None:
+        from autograms.conversation.atomic import replacing
+
+        if self._memory is None:
+            print("nothing to save yet")
+            return
+        with replacing(path) as file:
+            file.write(self._autogram.serialize(self._memory).encode())
+        if say:
+            print(f"saved {path}")
+
+    def _load(self, path: Path) -> None:
+        from autograms.cli.results import read_saved_conversation
+
+        self._memory = self._autogram.deserialize(read_saved_conversation(path))
+        for turn in self._memory.transcript():
+            print(f"{'bot' if turn['role'] == 'assistant' else 'you'}: {turn['content']}")
+
+
+def _ask() -> str | None:
+    """Return the user's next text, ``None`` where they end the conversation."""
+    while True:
+        try:
+            text = input("you: " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return None
+        if text in ("/quit", "/exit", "exit"):
+            return None
+        if text:
+            return text

@@ -1,0 +1,174 @@
+"""``autograms finetune`` and the guide's ``run_finetuning.py``: a model out of a simulation's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autograms.cli.options import (
+    ApiKeyFile,
+    BaseUrl,
+    FinetuningKind,
+    FinetuningType,
+    MinScore,
+    Provider,
+    ProviderType,
+    RequireSupervisor,
+    SaveDir,
+    TagQuery,
+    ValidationFraction,
+)
+from autograms.errors import SettingsError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autograms.settings import SftRecipe
+
+__all__ = ["finetune"]
+
+
+def finetune(
+    save_dir: SaveDir = Path("simulation_data"),
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="tiny (the embedded student), a model's folder, or its name on the Hugging Face hub or at OpenAI.",
+        ),
+    ] = None,
+    model_type: Provider = ProviderType.huggingface,
+    finetuning_type: FinetuningType = FinetuningKind.normal,
+    prepare_data_only: Annotated[
+        bool, typer.Option("--prepare_data_only", help="Write the .jsonl files and stop; needs no model.")
+    ] = False,
+    tag_query: TagQuery = None,
+    min_score: MinScore = None,
+    require_supervisor: RequireSupervisor = None,
+    validation_fraction: ValidationFraction = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output_dir", help="Folder for the model; sft_model or dpo_model in --save_dir where unset."),
+    ] = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config_file", help="JSON or TOML recipe; flags override it.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the rows.")] = None,
+    max_steps: Annotated[int | None, typer.Option("--max_steps", help="Optimizer steps; overrides --epochs.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning_rate")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch_size", help="Rows a step and device.")] = None,
+    gradient_accumulation: Annotated[
+        int | None, typer.Option("--gradient_accumulation", help="Steps added up before the optimizer moves.")
+    ] = None,
+    max_length: Annotated[int | None, typer.Option("--max_length", help="Longest row in tokens.")] = None,
+    truncate: Annotated[
+        bool | None, typer.Option("--truncate", help="Cut longer rows instead of leaving them out.")
+    ] = None,
+    lora_r: Annotated[int | None, typer.Option("--lora_r", help="Train low-rank adapters of this rank.")] = None,
+    beta: Annotated[
+        float | None, typer.Option("--beta", help="For dpo: how closely the model stays to its start.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed")] = None,
+    suffix: Annotated[str | None, typer.Option("--suffix", help="For openai: part of the new model's name.")] = None,
+    base_url: BaseUrl = None,
+    api_key_file: ApiKeyFile = None,
+) -> None:
+    """Finetune a model on simulated conversations. Interrupted, it goes on from its last checkpoint.
+
+    Writes train.jsonl or train_dpo.jsonl (and validation files) beside the conversations, and the model into
+    --output_dir. With --finetuning_type dpo, tiny starts from the sft_model in --save_dir.
+
+    Example:
+
+    \b
+    autograms finetune --save_dir simulation_data --model tiny --max_steps 200
+    autograms finetune --save_dir simulation_data --model tiny --finetuning_type dpo --max_steps 30
+    autograms finetune --save_dir simulation_data --model Qwen/Qwen2.5-0.5B-Instruct --lora_r 16
+    """
+    from autograms.cli.recipes import build_settings, read_recipe_file
+    from autograms.cli.rows import prepare_rows
+    from autograms.settings import DatasetSettings, DpoRecipe, SftRecipe
+
+    kind = finetuning_type.rows
+    recipe_type = DpoRecipe if kind == "dpo" else SftRecipe
+    if beta is not None and kind != "dpo":
+        raise SettingsError("--beta is an option of --finetuning_type dpo")
+    recipe_options, dataset_options = read_recipe_file(config_file, recipe_type)
+    settings = build_settings(
+        DatasetSettings,
+        dataset_options,
+        {
+            "tag_query": tag_query,
+            "min_score": min_score,
+            "require_supervisor": require_supervisor,
+            "validation_fraction": validation_fraction,
+        },
+    )
+    recipe = build_settings(
+        recipe_type,
+        recipe_options,
+        {
+            "model": model,
+            "backend": model_type.value,
+            "epochs": epochs,
+            "max_steps": max_steps,
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
+            "gradient_accumulation": gradient_accumulation,
+            "max_length": max_length,
+            "truncate": truncate,
+            "lora": None if lora_r is None else {"r": lora_r, "alpha": 2 * lora_r},
+            "beta": beta,
+            "seed": seed,
+            "suffix": suffix,
+        },
+    )
+    if not prepare_data_only and model is None and "model" not in recipe_options:
+        raise SettingsError("--model is missing: name one (tiny is the embedded student), or give --prepare_data_only")
+    start = _start(save_dir, recipe) if kind == "dpo" and not prepare_data_only else recipe.model
+    built = prepare_rows(save_dir, settings, kind=kind, flavor=model_type)
+    if prepare_data_only:
+        return
+    if model_type is ProviderType.openai:
+        _finetune_at_endpoint(save_dir, kind, recipe, base_url=base_url, api_key_file=api_key_file)
+    else:
+        _finetune_here(built.table, recipe, output_dir or save_dir / f"{kind}_model", start=start)
+
+
+def _start(save_dir: Path, recipe: SftRecipe) -> str:
+    """Return what preference training starts from: the folder's SFT model where the recipe says so."""
+    if recipe.backend != "huggingface" or recipe.model not in ("tiny", "sft"):
+        return recipe.model
+    folder = save_dir / "sft_model"
+    if not (folder / "config.json").is_file():
+        raise SettingsError(
+            f"--finetuning_type dpo with --model {recipe.model} starts from the model in {folder}, and there is none; "
+            f"run --finetuning_type normal --model {recipe.model} first, or name another --model"
+        )
+    return str(folder)
+
+
+def _finetune_here(table: pa.Table, recipe: SftRecipe, output_dir: Path, *, start: str) -> None:
+    from autograms.finetuning.events import describe
+    from autograms.finetuning.train import train_dpo, train_sft
+    from autograms.settings import DpoRecipe
+
+    def tell(event: dict[str, Any]) -> None:
+        print(describe(event), flush=True)
+
+    if isinstance(recipe, DpoRecipe):
+        result = train_dpo(table, recipe, output_dir, base=start, on_event=tell)
+    else:
+        result = train_sft(table, recipe, output_dir, on_event=tell)
+    if result.eval_loss_before is not None and result.eval_loss_after is not None:
+        print(f"held-out loss: {result.eval_loss_before:.3f} before, {result.eval_loss_after:.3f} after")
+    print(f"trained {result.steps} steps in {result.seconds:.1f} s; wrote {result.model}")
+    print(f"use it as --model checkpoint/{result.model}")
+
+
+def _finetune_at_endpoint(
+    save_dir: Path, kind: str, recipe: SftRecipe, *, base_url: str | None, api_key_file: Path | None
+) -> None:
+    raise NotImplementedError

@@ -1,0 +1,37 @@
+"""``autograms init``: a project's folder to start from."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autograms.errors import SettingsError
+
+__all__ = ["init"]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; it must not exist, or be empty.")],
+) -> None:
+    """Make a project: a chatbot, a userbot, scenarios and settings that run as they are.
+
+    Example:
+
+    \b
+    autograms init my_project
+    """
+    from autograms.cli.starter import STARTER
+    from autograms.conversation.atomic import replacing
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SettingsError(f"{folder} is not an empty folder; name one that does not exist yet")
+    for name, text in STARTER.items():
+        with replacing(folder / name) as file:
+            file.write(text.encode())
+    place = shlex.quote(str(folder))
+    print(f"made {folder}: {', '.join(STARTER)}")
+    print(f"simulate it:  AUTOGRAMS_PROJECT={place} autograms materialize greeter")
+    print(f"talk to it:   autograms chat {place}/chatbots/greeter.py --model offline/demo --user_goes_first")

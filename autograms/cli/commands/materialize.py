@@ -1,0 +1,73 @@
+"""``autograms materialize``: the chain of assets for one autogram, through Dagster's own command."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autograms.errors import SettingsError, nearest
+
+if TYPE_CHECKING:
+    from autograms.settings import Project
+
+__all__ = ["materialize"]
+
+
+def materialize(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The autogram: the stem of its file in chatbots/.")],
+    select: Annotated[
+        str, typer.Option("--select", help="Dagster's asset selection: a name, 'sft_model+', '*' for the whole chain.")
+    ] = "*",
+    force: Annotated[bool, typer.Option("--force", help="Make the named assets again, whatever is stored.")] = False,
+) -> None:
+    """Materialize an autogram's assets: simulate, build datasets, finetune, evaluate. What is not stale is reused.
+
+    Registers the partition first, and keeps Dagster's state in $DAGSTER_HOME, or .dagster. The project is
+    $AUTOGRAMS_PROJECT, or examples; results go to $AUTOGRAMS_STORAGE, or storage.
+
+    Example:
+
+    \b
+    autograms materialize support_desk
+    autograms materialize support_desk --select dpo_model --force
+    """
+    from autograms.cli.orchestration import MODULE, run_module
+    from autograms.settings import load_project
+
+    project = load_project()
+    _check(project, name)
+    arguments = ["dagster", "asset", "materialize", "-m", MODULE, "--select", select, "--partition", name]
+    if force:
+        arguments += ["--config-json", _forced(select)]
+    status = run_module([f"{MODULE}.sync", name], project.root)
+    raise typer.Exit(status or run_module(arguments, project.root))
+
+
+def _check(project: Project, name: str) -> None:
+    """Find what is wrong with an autogram's files before a run is started for it."""
+    from autograms.autogram import load_autogram
+    from autograms.simulation.scenarios import load_scenarios
+
+    chatbot = project.chatbot_file(name)
+    settings = project.settings(name)
+    userbot, scenarios = project.userbot_file(settings), project.scenario_file(settings)
+    load_autogram(chatbot)
+    if userbot is not None:
+        load_autogram(userbot)
+    if scenarios is not None:
+        load_scenarios(scenarios, num_turns=settings.num_turns, seed=settings.seed)
+
+
+def _forced(select: str) -> str:
+    from autograms.cli.orchestration import ASSETS
+
+    names = ASSETS if select.strip() == "*" else [part.strip() for part in select.split(",")]
+    for name in names:
+        if name not in ASSETS:
+            raise SettingsError(
+                f"--force takes asset names, or '*'; it cannot take {name!r}{nearest(name, ASSETS)} "
+                f"(assets: {', '.join(ASSETS)})"
+            )
+    return json.dumps({"ops": {name: {"config": {"force": True}} for name in names}})

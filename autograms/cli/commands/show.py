@@ -1,0 +1,32 @@
+"""``autograms show``: what came out for one autogram, in one table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["show"]
+
+
+def show(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The autogram; without one, the autograms of the project.")
+    ] = None,
+) -> None:
+    """Show what was simulated, built, trained and measured for an autogram, from what is stored.
+
+    Example:
+
+    \b
+    autograms show support_desk
+    """
+    from autograms.cli.overview import print_autogram, print_project
+    from autograms.settings import load_project
+
+    project = load_project()
+    if name is None:
+        print_project(project)
+        return
+    project.chatbot_file(name)
+    print_autogram(project, name)

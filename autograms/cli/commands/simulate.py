@@ -1,0 +1,165 @@
+"""``autograms simulate`` and the guide's ``run_simulation.py``: conversations between a chatbot and a userbot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autograms.errors import ProgramError
+
+if TYPE_CHECKING:
+    from autograms.conversation.record import Memory
+    from autograms.simulation.scenarios import Scenario
+    from autograms.simulation.simulator import Progress
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    autogram_file: Annotated[
+        Path, typer.Option("--autogram_file", help="The chatbot's program: it defines chatbot().")
+    ],
+    userbot_file: Annotated[
+        Path | None, typer.Option("--userbot_file", help="The user's program; a plain model-driven user where unset.")
+    ] = None,
+    num_turns: Annotated[int, typer.Option("--num_turns", min=1, help="User turns of a conversation.")] = 1,
+    num_examples: Annotated[int, typer.Option("--num_examples", min=1, help="Conversations to simulate.")] = 5,
+    simulation_list_file: Annotated[
+        Path | None, typer.Option("--simulation_list_file", help="JSON list of scenarios; overrides --num_examples.")
+    ] = None,
+    save_dir: Annotated[Path, typer.Option("--save_dir", help="Folder for the conversations.")] = Path(
+        "simulation_data"
+    ),
+    allow_overwrite: Annotated[
+        bool, typer.Option("--allow_overwrite", help="Replace results in the folder; calls they hold are not repeated.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make every call again, whatever earlier results hold.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The chatbot's model: openai/NAME, checkpoint/FOLDER, offline/demo.")
+    ] = None,
+    user_model: Annotated[
+        str | None, typer.Option("--user_model", help="The user's model; as --model where unset.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option("--base_url", help="URL of an OpenAI-compatible endpoint.")] = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config_file", help="JSON or TOML options of the chatbot's AutogramConfig.")
+    ] = None,
+    user_config_file: Annotated[
+        Path | None, typer.Option("--user_config_file", help="JSON or TOML options of the user's AutogramConfig.")
+    ] = None,
+    api_key_file: Annotated[Path | None, typer.Option("--api_key_file", help='JSON file: {"openai": "KEY"}.')] = None,
+    memory_file: Annotated[
+        Path | None, typer.Option("--memory_file", help="Saved conversation that the chatbot goes on from.")
+    ] = None,
+    user_memory_file: Annotated[
+        Path | None, typer.Option("--user_memory_file", help="Saved conversation that the user goes on from.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Conversations at once, at the most.")] = 64,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the scenarios that have none.")] = 0,
+) -> None:
+    """Simulate conversations between a chatbot and a userbot, supervisors answering for the chatbot.
+
+    Writes example0.pkl, example1.pkl, ... and memories.parquet into --save_dir. Interrupted, it keeps every finished
+    call; the same command goes on from there.
+
+    Example:
+
+    \b
+    autograms simulate --autogram_file examples/chatbots/support_desk.py \\
+        --userbot_file examples/userbots/support_customer.py --model offline/demo \\
+        --simulation_list_file examples/scenarios/support_desk.json
+    """
+    from autograms.cli.programs import open_program, plain_user_file
+    from autograms.cli.progress import progress_bar
+    from autograms.cli.results import JOURNAL, read_saved_conversation, refuse_results, write_results
+    from autograms.simulation.simulator import Simulator
+
+    refuse_results(save_dir, allow_overwrite=allow_overwrite)
+    scenarios = _scenarios(simulation_list_file, num_examples=num_examples, num_turns=num_turns, seed=seed)
+    chatbot = open_program(
+        autogram_file,
+        config_file=config_file,
+        model=model,
+        base_url=base_url,
+        api_key_file=api_key_file,
+        supervisor_mode=True,
+    )
+    userbot = open_program(
+        userbot_file or plain_user_file(),
+        config_file=user_config_file or config_file,
+        model=user_model or model,
+        base_url=base_url,
+        api_key_file=api_key_file,
+        supervisor_mode=True,
+        side="user",
+    )
+    chatbot_memory = None if memory_file is None else read_saved_conversation(memory_file)
+    user_memory = None if user_memory_file is None else read_saved_conversation(user_memory_file)
+    previous = [] if fresh else _previous(save_dir)
+    _notice_offline(chatbot.model.name)
+
+    with progress_bar(len(scenarios)) as bar:
+        simulation = Simulator(chatbot, userbot, concurrency=concurrency).run(
+            scenarios,
+            journal=save_dir / JOURNAL,
+            previous=previous,
+            fresh=fresh,
+            on_progress=bar,
+            chatbot_memory=chatbot_memory,
+            user_memory=user_memory,
+        )
+    _refuse_complete_failure(simulation.memories)
+    write_results(save_dir, simulation.memories)
+    (save_dir / JOURNAL).unlink(missing_ok=True)
+    _report(simulation.memories, simulation.progress, save_dir)
+
+
+def _scenarios(file: Path | None, *, num_examples: int, num_turns: int, seed: int) -> list[Scenario]:
+    from autograms.simulation.scenarios import load_scenarios, plain_scenarios
+
+    if file is None:
+        return plain_scenarios(num_examples, num_turns=num_turns, seed=seed)
+    scenarios = load_scenarios(file, num_turns=num_turns, seed=seed)
+    print(f"simulating all {len(scenarios)} scenarios of {file}; --num_examples ({num_examples}) does not count")
+    return scenarios
+
+
+def _previous(save_dir: Path) -> list[Memory]:
+    from autograms.cli.results import TABLE, read_results
+
+    return read_results(save_dir) if (save_dir / TABLE).exists() else []
+
+
+def _notice_offline(model: str) -> None:
+    if model.startswith("offline/"):
+        print(f"{model} is embedded and deterministic: its answers are no measure of any model")
+
+
+def _refuse_complete_failure(memories: list[Memory]) -> None:
+    """Refuse results of which every conversation failed: they hold nothing to train on, and one mistake made them."""
+    failed = [memory for memory in memories if memory.status == "failed"]
+    if not failed or len(failed) < len(memories):
+        return
+    raise ProgramError(
+        f"every conversation failed ({len(failed)}), nothing was written; the first: {_failure(failed[0])}"
+    )
+
+
+def _failure(memory: Memory) -> str:
+    side = "userbot" if memory.error_side == "user" else "chatbot"
+    place = f" at {memory.error_place}" if memory.error_place else ""
+    return f"{side}{place}: {memory.error}: {memory.error_message}"
+
+
+def _report(memories: list[Memory], progress: Progress, save_dir: Path) -> None:
+    from autograms.cli.progress import closing_line
+
+    print(closing_line(memories, progress))
+    for memory in [memory for memory in memories if memory.status == "failed"][:5]:
+        print(f"failed: scenario {memory.scenario}: {_failure(memory)}", file=sys.stderr)
+    print(f"wrote {save_dir}/memories.parquet and {len(memories)} example*.pkl")

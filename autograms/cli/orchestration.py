@@ -1,0 +1,56 @@
+"""Calling Dagster's own command from ours: its home, its environment, its exit status.
+
+Dagster is never imported here, so that the command line starts fast and ``autograms`` runs without it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["ASSETS", "MODULE", "environment", "run_module", "storage_root"]
+
+MODULE = "dagster_project"
+
+ASSETS = (
+    "autogram",
+    "scenarios",
+    "conversation_memories",
+    "sft_dataset",
+    "dpo_dataset",
+    "sft_model",
+    "dpo_model",
+    "evaluation",
+    "leaderboard",
+)
+"""The chain, in order."""
+
+
+def environment(project: Path) -> dict[str, str]:
+    """Return the environment for Dagster: the project, and ``DAGSTER_HOME`` in ``.dagster`` here where it is unset."""
+    home = Path(os.environ.get("DAGSTER_HOME") or ".dagster").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    return {**os.environ, "DAGSTER_HOME": str(home), "AUTOGRAMS_PROJECT": str(project)}
+
+
+def run_module(arguments: Sequence[str], project: Path) -> int:
+    """Run ``python -m ARGUMENTS`` for a project, its output going where ours goes.
+
+    Returns:
+        Its exit status; 130 where it was interrupted.
+    """
+    command = [sys.executable, "-m", *arguments]
+    with subprocess.Popen(command, env=environment(project)) as process:
+        while True:
+            try:
+                return 130 if (status := process.wait()) < 0 else status
+            except KeyboardInterrupt:  # the terminal sent it to the child too, which now stops cleanly
+                continue
+
+
+def storage_root() -> Path:
+    """Return the folder of the results: ``$AUTOGRAMS_STORAGE`` or ``storage`` here."""
+    return Path(os.environ.get("AUTOGRAMS_STORAGE") or "storage")

@@ -1,0 +1,176 @@
+"""What stands in storage for an autogram, in two short tables: what was measured, and what each asset took.
+
+Reads files alone, and asks Dagster's history through a process of its own. What does not belong here: measuring.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autograms.cli.orchestration import ASSETS, MODULE, environment, storage_root
+from autograms.errors import RecordError, SettingsError
+from autograms.settings import Project
+
+__all__ = ["Measured", "measured", "print_autogram", "print_project"]
+
+Measured = list[tuple[str, str]]
+"""Rows of what was measured: the name, and the figure as text."""
+
+_FIGURES = (
+    ("held-out loss", "sft.eval_loss_before", "sft.eval_loss_after"),
+    ("held-out exact match", "sft.exact_match_before", "sft.exact_match_after"),
+    ("held-out exact match after DPO", "dpo.exact_match_after", None),
+    ("preference accuracy", "dpo.preference_accuracy", None),
+    ("preference margin", "dpo.margin", None),
+)
+
+
+def print_autogram(project: Project, name: str) -> None:
+    """Print what was measured for an autogram, what each asset took, and where the report is.
+
+    Raises:
+        SettingsError: Where nothing is stored for it yet.
+        RecordError: Where a stored file is damaged.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = measured(storage_root(), name)
+    if not rows:
+        raise SettingsError(
+            f"nothing is stored for {name!r} in {storage_root().resolve()}; run: autograms materialize {name}"
+        )
+    console = Console()
+    table = Table("measured", "figure", title=name, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(_assets_table(storage_root(), name, _history(project, name)))
+    report = storage_root() / "evaluation" / name / "report.md"
+    if report.is_file():
+        print(f"report: {report}")
+
+
+def print_project(project: Project) -> None:
+    """Print a project's autograms, each with what is stored for it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("autogram", "file", "stored", title=str(project.root), title_justify="left")
+    for name in project.names():
+        stored = [asset for asset in ASSETS[:-1] if _place(storage_root(), asset, name).exists()]
+        table.add_row(name, str(project.chatbot_file(name).relative_to(project.root)), ", ".join(stored) or "nothing")
+    Console().print(table)
+
+
+def measured(storage: Path, name: str) -> Measured:
+    """Return what was simulated, built and measured for an autogram; empty where nothing is stored.
+
+    Raises:
+        RecordError: Where a stored file is damaged.
+    """
+    rows = [*_counts(storage, name)]
+    metrics = _metrics(storage / "evaluation" / name / "metrics.json")
+    for title, before, after in _FIGURES:
+        first = _figure(metrics, before)
+        second = _figure(metrics, after) if after else None
+        if first is not None and second is not None:
+            rows.append((f"{title}, before and after", f"{first:.3f} -> {second:.3f}"))
+        elif first is not None:
+            rows.append((title, f"{first:.3f}"))
+    return rows
+
+
+def _counts(storage: Path, name: str) -> Iterator[tuple[str, str]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        memories = _place(storage, "conversation_memories", name)
+        if memories.is_file():
+            table = pq.read_table(memories, columns=["status", "calls"])
+            failed = table["status"].to_pylist().count("failed")
+            calls = pc.sum(pc.list_value_length(table["calls"])).as_py() or 0
+            yield "conversations", f"{table.num_rows}" + (f" ({failed} failed)" if failed else "")
+            yield "calls", str(calls)
+        for asset, title in (("sft_dataset", "SFT rows"), ("dpo_dataset", "DPO pairs")):
+            file = _place(storage, asset, name)
+            if file.is_file():
+                splits = pq.read_table(file, columns=["split"])["split"].to_pylist()
+                yield title, f"{len(splits)} ({splits.count('validation')} held out)"
+    except pa.ArrowException as error:
+        raise RecordError(f"a table of {name!r} in {storage} is damaged ({error}); materialize it again") from None
+
+
+def _metrics(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        metrics = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise RecordError(f"{path} is damaged ({error}); materialize evaluation again") from None
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def _figure(metrics: dict[str, Any], key: str) -> float | None:
+    value: Any = metrics.get(key)
+    if value is None:
+        value = metrics
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        value = value.get("value")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _assets_table(storage: Path, name: str, history: dict[str, dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table("asset", "last time", "seconds to make", title="assets", title_justify="left")
+    for asset in ASSETS:
+        last = history.get(asset)
+        what = "never materialized" if last is None else "reused" if last.get("reused") else "made"
+        seconds = _seconds(_place(storage, asset, name))
+        table.add_row(asset, what, "" if seconds is None else f"{seconds:.1f}")
+    return table
+
+
+def _place(storage: Path, asset: str, name: str) -> Path:
+    if asset == "leaderboard":
+        return storage / f"{asset}.parquet"
+    if asset in ("sft_model", "dpo_model", "evaluation"):
+        return storage / asset / name
+    return storage / asset / f"{name}.parquet"
+
+
+def _seconds(place: Path) -> float | None:
+    """Return how long a stored value took to make: from its stamp, in a folder or in a table's metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if place.is_dir():
+            text = (place / "stamp.json").read_bytes()
+        else:
+            text = (pq.read_schema(place).metadata or {}).get(b"autograms.stamp", b"{}")
+        seconds = json.loads(text).get("seconds")
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def _history(project: Project, name: str) -> dict[str, dict[str, Any]]:
+    """Return each asset's last materialization, empty where Dagster's history cannot be asked."""
+    command = [sys.executable, "-m", f"{MODULE}.history", name, *ASSETS]
+    done = subprocess.run(command, env=environment(project.root), capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"warning: Dagster's history cannot be read: {done.stderr.strip()[-200:]}", file=sys.stderr)
+        return {}
+    history: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return history

@@ -1,0 +1,60 @@
+"""Opening a program for a command: its file, its configuration, its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autograms.cli.configuration import read_api_keys, read_config
+
+if TYPE_CHECKING:
+    from autograms.autogram import Autogram
+
+__all__ = ["open_program", "plain_user_file"]
+
+
+def open_program(
+    file: Path,
+    *,
+    config_file: Path | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    api_key_file: Path | None = None,
+    supervisor_mode: bool = False,
+    side: str = "chatbot",
+) -> Autogram:
+    """Load a program and give it its settings and its model, which must exist and have a key.
+
+    Args:
+        file: The program.
+        config_file: Its configuration; the default one where unset.
+        model: ``provider/model``, which overrides the configuration's.
+        base_url: URL of an endpoint, which overrides the configuration's.
+        api_key_file: File with keys; the environment's where unset.
+        supervisor_mode: Whether supervisors answer.
+        side: ``chatbot`` or ``user``, for the record.
+
+    Raises:
+        ProgramFileError: Where the file is missing or no program.
+        SettingsError: Where a configuration or key file is wrong.
+        ModelError: Where there is no such model, or no key for it.
+    """
+    from autograms.autogram import Autogram
+
+    autogram = Autogram.from_file(
+        file,
+        read_config(config_file, base_url=base_url),
+        model=model,
+        supervisor_mode=supervisor_mode,
+        api_keys=read_api_keys(api_key_file),
+        side=side,
+    )
+    autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is done
+    return autogram
+
+
+def plain_user_file() -> Path:
+    """Return the program of the plain user, a person played by a model."""
+    from autograms.simulation import plain_user
+
+    return Path(plain_user.__file__)

@@ -1,0 +1,106 @@
+"""A simulation's folder, as the guide's commands leave it: ``example{i}.pkl`` and ``memories.parquet``.
+
+What does not belong here: the files' formats (``autograms.conversation``).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autograms.errors import RecordError, SettingsError
+
+if TYPE_CHECKING:
+    from autograms.conversation.record import Memory
+
+__all__ = ["JOURNAL", "TABLE", "read_results", "read_saved_conversation", "refuse_results", "write_results"]
+
+TABLE = "memories.parquet"
+"""All conversations of the folder."""
+
+JOURNAL = "calls.journal"
+"""Finished calls of a simulation that has not ended yet."""
+
+
+def refuse_results(folder: Path, *, allow_overwrite: bool) -> None:
+    """Refuse a folder that holds results.
+
+    Raises:
+        SettingsError: Where it holds some and ``allow_overwrite`` is not set, or where it is no folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"--save_dir {folder} is a file; expected a folder, or a name that does not exist yet")
+    results = [path.name for path in _examples(folder)] + ([TABLE] if (folder / TABLE).exists() else [])
+    if results and not allow_overwrite:
+        raise SettingsError(
+            f"{folder} holds results already ({results[0]}"
+            + (f" and {len(results) - 1} more" if len(results) > 1 else "")
+            + "); name another --save_dir, or give --allow_overwrite"
+        )
+
+
+def write_results(folder: Path, memories: list[Memory]) -> None:
+    """Write the conversations, each file whole or not at all, and remove examples of an earlier, longer simulation."""
+    from autograms.conversation.parquet import write_memories
+    from autograms.conversation.pickle_file import save_pickle
+
+    for index, memory in enumerate(memories):
+        save_pickle(folder / f"example{index}.pkl", memory)
+    write_memories(folder / TABLE, memories)
+    for path in _examples(folder)[len(memories) :]:
+        path.unlink()
+
+
+def read_results(folder: Path) -> list[Memory]:
+    """Read a folder's conversations: ``memories.parquet`` where it is there, else the ``.pkl`` files.
+
+    Raises:
+        SettingsError: Where the folder is missing or holds no conversations.
+        RecordError: Where a file cannot be read.
+    """
+    from autograms.conversation.parquet import read_memories
+    from autograms.conversation.pickle_file import load_pickle
+
+    if not folder.is_dir():
+        raise SettingsError(f"no folder {folder}: expected one that a simulation wrote (see --save_dir)")
+    if (folder / TABLE).is_file():
+        return list(read_memories(folder / TABLE))
+    files = sorted(folder.glob("*.pkl"), key=_number)
+    if not files:
+        raise SettingsError(
+            f"{folder} holds no conversations: expected {TABLE} or example0.pkl; simulate some with --save_dir {folder}"
+        )
+    return [load_pickle(path) for path in files]
+
+
+def read_saved_conversation(path: Path) -> str:
+    """Return a saved conversation as JSON text, from a ``.pkl`` file or a text that ``autograms chat`` saved.
+
+    Raises:
+        RecordError: Where the file is missing or no saved conversation.
+    """
+    import json
+
+    from autograms.conversation.pickle_file import load_pickle
+    from autograms.conversation.record import loads
+
+    if path.suffix == ".pkl":
+        return json.dumps(load_pickle(path).to_dict())
+    try:
+        text = path.read_text(encoding="utf-8")
+        loads(text)
+    except OSError as error:
+        raise RecordError(f"cannot read the saved conversation {path}: {error.strerror}") from None
+    except (RecordError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: {error}") from None
+    return text
+
+
+def _examples(folder: Path) -> list[Path]:
+    return sorted(folder.glob("example[0-9]*.pkl"), key=_number)
+
+
+def _number(path: Path) -> tuple[int, str]:
+    digits = re.search(r"\d+", path.stem)
+    return (int(digits.group()) if digits else -1, path.name)
