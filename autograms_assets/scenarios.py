@@ -5,7 +5,7 @@ What does not belong here: reading a list's format (``autograms.simulation.scena
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
@@ -25,15 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["read_scenarios", "scenarios"]
 
-_FIELDS: list[pa.Field[Any]] = [
-    pa.field("key", pa.string(), nullable=False),
-    pa.field("num_turns", pa.int32(), nullable=False),
-    pa.field("chatbot_kwargs", pa.string(), nullable=False),
-    pa.field("user_kwargs", pa.string(), nullable=False),
-    pa.field("user_goes_first", pa.bool_(), nullable=False),
-    pa.field("seed", pa.int64(), nullable=False),
-]
-_SCHEMA = pa.schema(_FIELDS)
+_COLUMNS: dict[str, pa.DataType] = {
+    "key": pa.string(),
+    "num_turns": pa.int32(),
+    "chatbot_kwargs": pa.string(),
+    "user_kwargs": pa.string(),
+    "user_goes_first": pa.bool_(),
+    "seed": pa.int64(),
+}
 _SHOWN = 5
 
 
@@ -100,7 +99,7 @@ def _table(rows: "Sequence[Scenario]") -> pa.Table:
             }
             for row in rows
         ],
-        schema=_SCHEMA,
+        schema=pa.schema(_COLUMNS),
     )
 
 
