@@ -112,7 +112,8 @@ def equal_pairs(table: pa.Table) -> list[Finding]:
     """Find pairs whose chosen answer is the rejected one; an SFT table has none."""
     if "rejected" not in table.column_names:
         return []
-    found = pc.indices_nonzero(pc.equal(table["chosen"], table["rejected"])).to_pylist()
+    pairs = zip(table["chosen"].to_pylist(), table["rejected"].to_pylist(), strict=True)
+    found = [index for index, (chosen, rejected) in enumerate(pairs) if chosen == rejected]
     text = f"{len(found)} pairs reject the very answer that they prefer"
     return [_finding("pairs", "error", text, table, found)] if found else []
 

@@ -53,7 +53,7 @@ def export_jsonl(table: pa.Table, folder: Path, *, flavor: Flavor = "huggingface
     Raises:
         DatasetError: Where no row trains, or the table is not of that kind.
     """
-    if not pc.any(pc.equal(table["split"], TRAIN)).as_py():
+    if TRAIN not in table["split"].unique().to_pylist():
         raise DatasetError(
             f"the {kind} dataset has no training rows, so {folder} gets no files; "
             "simulate more conversations, or loosen the filters (tag_query, min_score, primitives)"
