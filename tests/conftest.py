@@ -69,6 +69,6 @@ def endpoint_process() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def endpoint(endpoint_process: Endpoint) -> Endpoint:
-    """An OpenAI-compatible endpoint (``.url``, ``.script(...)``, ``.stats()``, ``.requests()``), its counters at zero."""
+    """An endpoint (``.url``, ``.script(...)``, ``.stats()``, ``.requests()``), its counters at zero."""
     endpoint_process.reset()
     return endpoint_process

@@ -155,6 +155,8 @@ class Limiter:
     def succeeded(self, headers: Mapping[str, str], *, over_estimate: int = 0) -> None:
         """Learn from an answer: grow back, correct the tokens, obey the rate-limit headers.
 
+        Called after ``leave``.
+
         Args:
             headers: The answer's headers; a case-insensitive mapping.
             over_estimate: Tokens that were used beyond the estimate given to ``enter``.
@@ -198,7 +200,7 @@ class Limiter:
             if text is None or reset is None or not text.isdigit():
                 continue
             # Those under way are not in the endpoint's count yet, and will use up what remains.
-            remaining = int(text) - (self.in_flight - 1 if what == "requests" else 0)
+            remaining = int(text) - (self.in_flight if what == "requests" else 0)
             if remaining <= 0:
                 with self._lock:
                     self._held_until = max(self._held_until, self.clock() + min(reset, _LONGEST_HOLD))

@@ -22,7 +22,7 @@ from autograms.models.retries import RetryPolicy, passes, retry_after
 __all__ = ["Transport"]
 
 _CONNECT_SECONDS = 20.0
-_KEY_LIKE = re.compile(r"\b(sk|key|Bearer)[-_ ][A-Za-z0-9_*.-]{8,}")
+_KEY_LIKE = re.compile(r"\b(sk-|Bearer )[A-Za-z0-9_*.-]{8,}")
 _NEVER_PASSES = ("insufficient_quota", "billing_hard_limit_reached", "Request too large")
 _CERTAIN = (aiohttp.InvalidURL, aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError)
 """Failures without an answer that are the same at the next try."""
@@ -267,7 +267,7 @@ def error_message(body: bytes) -> str:
 
 def _safe(text: str) -> str:
     """Remove what looks like a key, and the credentials of URLs."""
-    return re.sub(r"//[^/@\s]+@", "//", _KEY_LIKE.sub(r"\1-***", text))
+    return re.sub(r"//[^/@\s]+@", "//", _KEY_LIKE.sub(r"\1***", text))
 
 
 def _proxy(base: URL) -> str | None:

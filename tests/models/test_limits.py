@@ -164,6 +164,7 @@ def test_an_exhausted_quota_holds_until_its_reset() -> None:
     clock = Clock()
     limiter = Limiter(Limits(), clock=clock)
     filled(limiter, 2)
+    limiter.leave()
     limiter.succeeded({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "3s"})
     assert not limiter.enter(), "the one that remains is used by the other request under way"
     clock.now += 2.9
@@ -175,6 +176,7 @@ def test_an_exhausted_quota_holds_until_its_reset() -> None:
 def test_a_quota_with_room_holds_nobody() -> None:
     limiter = Limiter(Limits())
     filled(limiter, 2)
+    limiter.leave()
     limiter.succeeded({"x-ratelimit-remaining-requests": "500", "x-ratelimit-reset-requests": "60s"})
     assert limiter.enter()
 
@@ -183,8 +185,8 @@ def test_waiters_are_woken_when_the_hold_ends() -> None:
     async def main() -> float:
         limiter = Limiter(Limits())
         assert limiter.enter()
-        limiter.succeeded({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "100ms"})
         limiter.leave()
+        limiter.succeeded({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "100ms"})
         start = time.monotonic()
         assert not limiter.enter()
         await limiter.wait()
