@@ -5,6 +5,7 @@ What does not belong here: the files' formats (``autograms.conversation``).
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,20 +81,22 @@ def read_saved_conversation(path: Path) -> str:
     Raises:
         RecordError: Where the file is missing or no saved conversation.
     """
-    import json
-
     from autograms.conversation.pickle_file import load_pickle
-    from autograms.conversation.record import loads
+    from autograms.conversation.record import Memory
 
     if path.suffix == ".pkl":
         return json.dumps(load_pickle(path).to_dict())
     try:
         text = path.read_text(encoding="utf-8")
-        loads(text)
+        Memory.from_dict(json.loads(text))
     except OSError as error:
         raise RecordError(f"cannot read the saved conversation {path}: {error.strerror}") from None
-    except (RecordError, UnicodeDecodeError) as error:
+    except RecordError as error:
         raise RecordError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise RecordError(
+            f"{path} is no saved conversation: expected the JSON that autograms chat saves ({error})"
+        ) from None
     return text
 
 

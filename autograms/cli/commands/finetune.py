@@ -16,6 +16,7 @@ from autograms.cli.options import (
     Provider,
     ProviderType,
     RequireSupervisor,
+    RowKind,
     SaveDir,
     TagQuery,
     ValidationFraction,
@@ -169,6 +170,23 @@ def _finetune_here(table: pa.Table, recipe: SftRecipe, output_dir: Path, *, star
 
 
 def _finetune_at_endpoint(
-    save_dir: Path, kind: str, recipe: SftRecipe, *, base_url: str | None, api_key_file: Path | None
+    save_dir: Path, kind: RowKind, recipe: SftRecipe, *, base_url: str | None, api_key_file: Path | None
 ) -> None:
-    raise NotImplementedError
+    from autograms.cli.configuration import read_api_keys
+    from autograms.finetuning.events import describe
+    from autograms.finetuning.openai_jobs import run_openai_job
+
+    suffix = "_dpo" if kind == "dpo" else ""
+    validation = save_dir / f"validation{suffix}.jsonl"
+    result = run_openai_job(
+        save_dir / f"train{suffix}.jsonl",
+        recipe,
+        kind=kind,
+        state_file=save_dir / f"openai_{kind}.json",
+        validation_file=validation if validation.is_file() else None,
+        base_url=base_url,
+        api_key=(read_api_keys(api_key_file) or {}).get("openai"),
+        on_event=lambda event: print(describe(event), flush=True),
+    )
+    print(f"job {result.job} made {result.model} from {result.base}")
+    print(f"use it as --model openai/{result.model}")
