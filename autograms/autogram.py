@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import orjson
 
+from autograms.conversation import saved
 from autograms.conversation.record import NONE, Memory, Turn
-from autograms.errors import DivergenceError, ProgramError, ProgramFileError, RecordError
+from autograms.errors import DivergenceError, ProgramError, ProgramFileError
 from autograms.models import resolve_model
 from autograms.models.base import Model
 from autograms.program.context import Caller, Context
@@ -215,12 +216,7 @@ class Autogram:
         Raises:
             RecordError: Where the root function was given keywords that are no plain data.
         """
-        if memory.unsaveable is not None:
-            raise RecordError(
-                f"the memory cannot be saved: {memory.unsaveable} is no plain data; give the root function texts, "
-                "numbers, lists and mappings"
-            )
-        return orjson.dumps(memory.to_dict()).decode()
+        return saved.dumps(memory)
 
     def deserialize(self, text: str) -> Memory:
         """Read a memory from its JSON text. Its program runs again at the next reply.
@@ -228,11 +224,7 @@ class Autogram:
         Raises:
             RecordError: Where the text is no saved memory.
         """
-        try:
-            data = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise RecordError(f"not a saved memory: {error}") from None
-        return Memory.from_dict(data)
+        return saved.loads(text)
 
     # --------------------------------------------------------------------------------------- the steps of one turn
 

@@ -9,24 +9,30 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["wire_messages"]
-
-_WIRE_ROLES = {"instruction": "user"}
+__all__ = ["add_to_wire", "wire_messages"]
 
 
 def wire_messages(messages: Iterable[tuple[str, str, str | None]]) -> list[dict[str, Any]]:
-    """Turn pool messages ``(role, content, extra)`` into chat API messages.
+    """Turn pool messages ``(role, content, extra)`` into chat API messages."""
+    wire: list[dict[str, Any]] = []
+    for message in messages:
+        add_to_wire(wire, message)
+    return wire
+
+
+def add_to_wire(wire: list[dict[str, Any]], message: tuple[str, str, str | None]) -> None:
+    """Append a pool message to chat API messages.
 
     An instruction travels as a user message. Neighbouring user texts are joined by an empty line, since many
-    chat templates refuse two user messages in a row; messages with further fields are left as they are.
+    chat templates refuse two user messages in a row; messages with further fields are left as they are. The
+    mappings in ``wire`` are never changed, so that lists may share them.
     """
-    wire: list[dict[str, Any]] = []
-    for role, content, extra in messages:
-        role = _WIRE_ROLES.get(role, role)
-        if extra is not None:
-            wire.append({"role": role, "content": content, **json.loads(extra)})
-        elif role == "user" and wire and wire[-1]["role"] == "user" and isinstance(wire[-1]["content"], str):
-            wire[-1] = {"role": "user", "content": f"{wire[-1]['content']}\n\n{content}"}
-        else:
-            wire.append({"role": role, "content": content})
-    return wire
+    role, content, extra = message
+    if role == "instruction":
+        role = "user"
+    if extra is not None:
+        wire.append({"role": role, "content": content, **json.loads(extra)})
+    elif role == "user" and wire and wire[-1]["role"] == "user" and isinstance(wire[-1]["content"], str):
+        wire[-1] = {"role": "user", "content": f"{wire[-1]['content']}\n\n{content}"}
+    else:
+        wire.append({"role": role, "content": content})

@@ -14,22 +14,20 @@ What belongs here: the data, and reading prompts back out of it. What does not: 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from autograms.conversation.prompt import wire_messages
 from autograms.errors import RecordError
 
-__all__ = ["SCHEMA_VERSION", "Call", "Memory", "Prompt", "Turn"]
+__all__ = ["SCHEMA_VERSION", "Call", "Memory", "Prompt", "Turn", "plain_fields"]
 
 SCHEMA_VERSION = 1
 NONE = -1
 """Stands for "no node" and "no message" wherever an index is expected."""
 
 
-@dataclass(slots=True, frozen=True)
-class Prompt:
+class Prompt(NamedTuple):
     """What one call showed the model: ``system``, then the history from ``first`` to ``last``, then ``ask``.
 
     Attributes:
@@ -204,7 +202,7 @@ class Memory:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the memory as plain containers (JSON's types), the form of saved memories and ``.pkl`` files."""
-        data = {name: getattr(self, name) for name in _PLAIN_FIELDS}
+        data = plain_fields(self)
         data["messages"] = [list(message) for message in self.messages]
         data["history"] = [list(node) for node in self.history]
         data["calls"] = [_call_to_dict(call) for call in self.calls]
@@ -249,6 +247,13 @@ _PLAIN_FIELDS = (
     "seed",
     "scenario_data",
 )
+
+
+def plain_fields(memory: Memory) -> dict[str, Any]:
+    """Return the fields of a memory that are single values."""
+    return {name: getattr(memory, name) for name in _PLAIN_FIELDS}
+
+
 _CALL_DEFAULTS = {
     name: spec.default
     for name, spec in Call.__dataclass_fields__.items()
@@ -277,16 +282,3 @@ def _call_from_dict(data: dict[str, Any]) -> Call:
         if name in data:
             data[name] = tuple(data[name])
     return Call(**data)
-
-
-def loads(text: str | bytes) -> Memory:
-    """Read a memory from its JSON text.
-
-    Raises:
-        RecordError: Where the text is no saved memory.
-    """
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise RecordError(f"not a saved memory: {error}") from None
-    return Memory.from_dict(data)

@@ -170,7 +170,7 @@ def _request(
     params: dict[str, Any],
     check: Callable[[str], Any] | None,
 ) -> Request:
-    messages = context.memory.prompt_messages(call.prompt)
+    messages = context.messages(call.prompt)
     kind: Kind = "choice" if call.kind == "logits" else call.kind  # type: ignore[assignment]
     return Request(
         kind,

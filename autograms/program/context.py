@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
+from autograms.conversation.prompt import add_to_wire, wire_messages
 from autograms.conversation.record import NONE, Call, Memory, Prompt, Turn
 from autograms.errors import DivergenceError, ProgramError, RunawayError, SupervisorError
 from autograms.models.base import Model, Reply, Request
@@ -92,6 +93,8 @@ class Context:
         "turn_calls",
         "user_text",
         "warned",
+        "wire",
+        "wire_head",
     )
 
     def __init__(
@@ -113,6 +116,8 @@ class Context:
         self.side = side
         self.caller = caller
         self.pool: dict[tuple[str, str, str | None], int] = {m: i for i, m in enumerate(memory.messages)}
+        self.wire: list[dict[str, Any]] = []
+        self.wire_head = NONE
         self.nodes: dict[tuple[int, int], int] = {n: i for i, n in enumerate(memory.history)}
         self.head = NONE
         self.system: str | None = config.default_prompt
@@ -186,6 +191,28 @@ class Context:
         first, last = self.window(max_turns)
         system = self.intern("system", self.system) if with_system and self.system else NONE
         return Prompt(system, first, last, self.intern(role, ask, extra))
+
+    def messages(self, prompt: Prompt) -> list[dict[str, Any]]:
+        """Return a prompt in wire form, as ``Memory.prompt_messages`` does, without rendering old history again."""
+        if prompt.first != NONE or prompt.last != self.head or prompt.last == NONE:
+            return self.memory.prompt_messages(prompt)
+        messages, history = self.memory.messages, self.memory.history
+        new: list[int] = []
+        node = prompt.last
+        while node not in (NONE, self.wire_head):
+            node, message = history[node]
+            new.append(message)
+        if node == NONE:
+            self.wire = []
+        for message in reversed(new):
+            add_to_wire(self.wire, messages[message])
+        self.wire_head = prompt.last
+        wire = self.wire.copy()
+        if prompt.system != NONE:
+            wire[:0] = wire_messages([messages[prompt.system]])
+        if prompt.ask != NONE:
+            add_to_wire(wire, messages[prompt.ask])
+        return wire
 
     # ------------------------------------------------------------------------------------------------ journal
 

@@ -1,0 +1,112 @@
+"""A memory as JSON text: what ``Autogram.serialize`` returns.
+
+The calls and turns stand by column, and columns with few distinct values stand as a dictionary and indices, so that
+a long conversation is small and quick to read: resuming reads all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import repeat
+from typing import Any
+
+import orjson
+
+from autograms.conversation.record import SCHEMA_VERSION, Call, Memory, Prompt, Turn, plain_fields
+from autograms.errors import RecordError
+
+__all__ = ["dumps", "loads"]
+
+_CALL_FIELDS = tuple(Call.__dataclass_fields__)
+_TURN_FIELDS = tuple(Turn.__dataclass_fields__)
+_TUPLES = frozenset({"choices", "rejected", "tags"})
+
+
+def dumps(memory: Memory) -> str:
+    """Return a memory as JSON text.
+
+    Raises:
+        RecordError: Where the root function was given keywords that are no plain data.
+    """
+    if memory.unsaveable is not None:
+        raise RecordError(
+            f"the memory cannot be saved: {memory.unsaveable} is no plain data; give the root function texts, "
+            "numbers, lists and mappings"
+        )
+    data = {
+        **plain_fields(memory),
+        "messages": memory.messages,
+        "history": memory.history,
+        "calls": _columns(memory.calls, _CALL_FIELDS),
+        "turns": _columns(memory.turns, _TURN_FIELDS),
+    }
+    return orjson.dumps(data).decode()
+
+
+def loads(text: str | bytes) -> Memory:
+    """Read a memory from its JSON text.
+
+    Raises:
+        RecordError: Where the text is no saved memory, or one of a newer release.
+    """
+    try:
+        data = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise RecordError(f"not a saved memory: {error}") from None
+    if not isinstance(data, dict) or not {"version", "calls", "turns", "messages", "history"} <= data.keys():
+        raise RecordError("not a saved memory: expected an object with version, messages, history, calls and turns")
+    if data["version"] > SCHEMA_VERSION:
+        raise RecordError(
+            f"the memory has schema version {data['version']}, this release reads up to {SCHEMA_VERSION}; "
+            "upgrade autograms"
+        )
+    try:
+        return Memory(
+            **{name: value for name, value in data.items() if name not in ("messages", "history", "calls", "turns")},
+            messages=[tuple(message) for message in data["messages"]],
+            history=[tuple(node) for node in data["history"]],
+            calls=_rows(Call, _CALL_FIELDS, data["calls"]),
+            turns=_rows(Turn, _TURN_FIELDS, data["turns"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise RecordError(f"the saved memory is damaged: {type(error).__name__}: {error}") from error
+
+
+def _columns(items: list[Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    columns: dict[str, Any] = {"count": len(items)}
+    for name in fields:
+        values = [getattr(item, name) for item in items]
+        if name == "prompt":
+            values = [tuple(value) for value in values]
+        distinct = {value: index for index, value in enumerate(dict.fromkeys(values))}
+        if len(distinct) == 1 and not values[0] and values[0] != 0:
+            continue
+        if len(distinct) * 2 <= len(values):
+            columns[name] = {"of": list(distinct), "at": [distinct[value] for value in values]}
+        else:
+            columns[name] = values
+    return columns
+
+
+def _rows(make: Callable[..., Any], fields: tuple[str, ...], columns: dict[str, Any]) -> list[Any]:
+    count = columns.pop("count")
+    unknown = columns.keys() - set(fields)
+    if unknown:
+        raise ValueError(f"unknown column {sorted(unknown)[0]!r}")
+    values = [_values(name, columns.get(name), count) for name in fields]
+    return list(map(make, *values))
+
+
+def _values(name: str, column: Any, count: int) -> Iterable[Any]:
+    if column is None:
+        return repeat(() if name in _TUPLES else False if name in ("supervised", "reused") else None, count)
+    values = column["of"] if isinstance(column, dict) else column
+    if name in _TUPLES:
+        values = [tuple(value) for value in values]
+    elif name == "prompt":
+        values = [Prompt(*value) for value in values]
+    if isinstance(column, dict):
+        values = [values[index] for index in column["at"]]
+    if len(values) != count:
+        raise ValueError(f"the column {name!r} has {len(values)} values, expected {count}")
+    return values
