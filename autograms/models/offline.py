@@ -64,14 +64,15 @@ class OfflineModel:
         Raises:
             OutputError: Where a schema asks for something that only a real model can write (a ``pattern``).
         """
+        probabilities = None
         if request.kind == "choice":
-            text = _choose(request)
+            text, probabilities = _choose(request)
         elif request.kind == "object":
             text = json.dumps(smallest(request.schema or {"type": "object"}), ensure_ascii=False)
         else:
             text = f"{_MARK} {_SENTENCES[_digest(request)[0] % len(_SENTENCES)]}"
         read = sum(len(_text(message).split()) for message in request.messages)
-        return Reply(text, self.name, read, len(text.split()), 0.0)
+        return Reply(text, self.name, read, len(text.split()), 0.0, probabilities)
 
     async def embed(self, texts: list[str], *, model: str | None = None) -> list[list[float]]:
         """Return a unit vector of 64 numbers for each text; texts that share words lie closer together."""
@@ -97,16 +98,21 @@ def _words(text: str) -> set[str]:
     return set(_WORD.findall(text.casefold()))
 
 
-def _choose(request: Request) -> str:
-    """Return the choice that shares most words with what was said before the question, else one by the hash."""
+def _choose(request: Request) -> tuple[str, list[float]]:
+    """Return the choice that shares most words with what was said before the question, else one by the hash.
+
+    The probabilities follow the shared words, so that the choice returned has the highest.
+    """
     texts = [_text(message) for message in request.messages if message.get("role") == "user"] or [""]
     before, question = texts[:-1], texts[-1]
     # The question lists every choice, so its own words tell nothing; what stands above it was said by the user.
     said = before[-1] if before else question.partition("\n\n")[0] if "\n\n" in question else ""
     words = _words(said)
     shared = [len(_words(choice) & words) for choice in request.choices]
-    best = [choice for choice, count in zip(request.choices, shared, strict=True) if count == max(shared)]
-    return best[_digest(request)[1] % len(best)]
+    best = [index for index, count in enumerate(shared) if count == max(shared)]
+    chosen = best[_digest(request)[1] % len(best)]
+    weights = [1 + count + (index == chosen) for index, count in enumerate(shared)]
+    return request.choices[chosen], [weight / sum(weights) for weight in weights]
 
 
 def _embedding(text: str) -> list[float]:

@@ -35,6 +35,9 @@ def test_the_same_request_gets_the_same_answer(text: str, choices: list[str]) ->
     first = complete(request)
     assert first == complete(request)
     assert first.text in choices
+    assert first.probabilities is not None
+    assert sum(first.probabilities) == pytest.approx(1.0)
+    assert choices[first.probabilities.index(max(first.probabilities))] == first.text
 
 
 def test_requests_get_different_texts() -> None:
