@@ -188,10 +188,8 @@ def _ranked(evaluations: dict[str, Folder]) -> Made:
         metrics = json.loads((folder.path / _METRICS).read_bytes())
         rows.append({"autogram": name, **{headline: _figure(metrics, headline) for headline in _HEADLINES}})
     rows.sort(key=lambda row: (-float(row["sft.exact_match_after"] or 0.0), row["autogram"]))
-    schema = pa.schema(
-        [pa.field("autogram", pa.string(), nullable=False), *((name, pa.float64()) for name in _HEADLINES)]
-    )
-    table = pa.Table.from_pylist(rows, schema=schema)
+    columns: dict[str, pa.DataType] = {"autogram": pa.string(), **dict.fromkeys(_HEADLINES, pa.float64())}
+    table = pa.Table.from_pylist(rows, schema=pa.schema(columns))
     return Made(table_version(table), {"rows": len(rows), "board": {"md": _as_markdown(rows)}}, table=table)
 
 

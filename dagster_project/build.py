@@ -11,11 +11,9 @@ from dagster_project.sensors import SENSORS
 
 __all__ = ["build_defs"]
 
-_PRELOADED = ["dagster_project", "pyarrow.parquet", "dagster._core.workspace.context", "autograms.conversation.parquet"]
-"""What each step's process needs: imported once, in the process that the steps are forked from."""
-
 EXECUTOR = dg.multiprocess_executor.configured(
-    {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": _PRELOADED}}}, name="multiprocess"
+    {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": ["dagster_project.preload"]}}},
+    name="multiprocess",
 )
 
 

@@ -86,8 +86,9 @@ def test_expensive_assets_wait_for_their_pool(asset: str, pool: str) -> None:
     assert defs.resolve_asset_graph().get(dg.AssetKey(asset)).pools == {pool}
 
 
-def test_loading_imports_nothing_heavy(tmp_path: Path) -> None:
-    code = f"import sys, dagster_project; print([name for name in {HEAVY!r} if name in sys.modules])"
+@pytest.mark.parametrize("module", ["dagster_project", "dagster_project.preload"])
+def test_loading_imports_nothing_heavy(tmp_path: Path, module: str) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert found.stdout.strip() == "[]"
 
