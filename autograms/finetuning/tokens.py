@@ -7,6 +7,7 @@ and the token that ends it, and nothing else, carry loss. What does not belong h
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -40,6 +41,7 @@ IGNORED = -100
 
 Kind = Literal["sft", "dpo"]
 _ANSWERS: dict[str, tuple[str, ...]] = {"sft": ("completion",), "dpo": ("chosen", "rejected")}
+_MARKER = re.compile(r"\{%-?\s*generation\b")
 _MOST_NAMED = 10
 _BINS = 24
 
@@ -226,28 +228,23 @@ def answer_ids(
 
     The template's ``{% generation %}`` markers say what carries loss where it has some; all that follows the prompt
     up to the end token does where it has none. A template that renders a finished conversation differently from the
-    request it began with (so that the prompt is no prefix) is answered by the answer's own tokens and the end token:
-    the prompt that is trained stays the prompt that is deployed.
+    request it began with (so that the prompt is no prefix), or that ends it with no token of its own, is answered by
+    the answer's own tokens and the tokenizer's end token: the prompt that is trained stays the one that is deployed.
     """
-    marked = "generation" in str(tokenizer.chat_template)
+    marked = _MARKER.search(str(tokenizer.chat_template)) is not None
     finished = [*messages, {"role": "assistant", "content": answer}]
     full = _render(tokenizer, finished, marked=marked)
     ids = full["input_ids"]
     start = len(prompt)
-    if ids[:start] != prompt or len(ids) == start:
-        tokens = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-        return tokens, [True] * len(tokens)
-    suffix = ids[start:]
-    mask = [bool(bit) for bit in full.get("assistant_masks", ids)[start:]] if marked else []
+    suffix = ids[start:] if ids[:start] == prompt else []
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     ends = [index for index, token in enumerate(suffix) if token in special]
     if not ends:
-        suffix, mask = [*suffix, tokenizer.eos_token_id], [*mask, True] if mask else []
-        ends = [len(suffix) - 1]
-    end = ends[-1]
-    losses = mask if any(mask) else [True] * len(suffix)
-    losses[end] = True
-    return suffix[: end + 1], losses[: end + 1]
+        tokens = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        return tokens, [True] * len(tokens)
+    end = ends[-1] + 1
+    mask = [bool(bit) for bit in full["assistant_masks"][start : start + end - 1]] if marked else []
+    return suffix[:end], [*(mask if any(mask) else [True] * (end - 1)), True]
 
 
 def tokenize_rows(

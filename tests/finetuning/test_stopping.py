@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from autograms.finetuning.stopping import StopRequest, terminations_interrupt
+
+
+def test_nobody_asked() -> None:
+    assert not StopRequest().made
+
+
+def test_a_parent_that_is_gone_is_a_request() -> None:
+    request = StopRequest(parent=os.getppid() + 1)
+    assert request.made
+    assert request.signal == signal.SIGTERM
+
+
+def test_a_signal_is_a_request_and_a_second_one_ends_the_process() -> None:
+    program = (
+        "import os, signal\nfrom autograms.finetuning.stopping import StopRequest\n"
+        "r = StopRequest(); r.listen()\nos.kill(os.getpid(), signal.SIGTERM)\nprint(r.made, r.signal, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\nprint('still here')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "True 15\n"
+    assert done.returncode == -signal.SIGTERM
+
+
+def test_sigterm_interrupts_within_and_only_within() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminations_interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_threads_leave_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[object] = []
+
+    def look() -> None:
+        with terminations_interrupt():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [before]
