@@ -1,0 +1,169 @@
+"""The client's cost of a simulated call against bare aiohttp, in one run, with an endpoint of its own.
+
+    python -m benchmarks.simulation [--conversations 400] [--latency 0.05] [--concurrency 64 256] [--repeat 3]
+
+Each figure is the difference of two sizes (a quarter and the whole), so that start-up does not count. CPU is this
+client's process alone; the endpoint is a process of its own. Everything counts: the runtime, prompts, the journal and
+the Parquet file. The floor sends bodies of the same size through aiohttp and reads the answers, and does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CHATBOT = """
+from autograms import autograms_function
+from autograms.functional import reply_instruction, set_system_prompt
+
+@autograms_function()
+def chatbot():
+    set_system_prompt("You are a helpful assistant of a shop. Answer in one or two sentences.")
+    while True:
+        reply_instruction("Reply to the customer.")
+"""
+USERBOT = """
+from autograms import autograms_function
+from autograms.functional import reply
+
+@autograms_function()
+def chatbot():
+    number = 0
+    while True:
+        number += 1
+        reply(f"And what about my other order, the one of last week, number {number}?")
+"""
+TURNS = 4
+
+
+def ours(url: str, conversations: int, concurrency: int) -> None:
+    """Simulate, with journal and Parquet."""
+    from autograms import Autogram
+    from autograms.conversation.parquet import write_memories
+    from autograms.models import OpenAIModel
+    from autograms.models.limits import Limits
+    from autograms.simulation import Simulator, plain_scenarios
+
+    folder = Path(tempfile.mkdtemp())
+    (folder / "bot.py").write_text(CHATBOT)
+    (folder / "user.py").write_text(USERBOT)
+    model = OpenAIModel("bench", base_url=url, api_key="none", limits=Limits(concurrency=concurrency))
+    simulator = Simulator(
+        Autogram.from_file(folder / "bot.py", model=model, supervisor_mode=True),
+        Autogram.from_file(folder / "user.py", model=model),
+        concurrency=concurrency,
+    )
+    scenarios = plain_scenarios(conversations, num_turns=TURNS - 1, seed=0)
+    cpu, wall = time.process_time(), time.perf_counter()
+    simulation = simulator.run(scenarios, journal=folder / "journal.jsonl")
+    write_memories(folder / "memories.parquet", simulation.memories)
+    report(cpu, wall, simulation.progress.paid, simulation.progress.failed)
+
+
+def floor(url: str, conversations: int, concurrency: int) -> None:
+    """Send the same calls through bare aiohttp."""
+    import aiohttp
+    import orjson
+
+    body = {"model": "bench", "messages": [{"role": "system", "content": "You are a helpful assistant of a shop."}]}
+    for _ in range(TURNS // 2):
+        body["messages"] += [{"role": "assistant", "content": "x" * 80}, {"role": "user", "content": "y" * 80}]
+
+    async def go() -> int:
+        waiting = iter(range(conversations))
+        done = 0
+
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def work() -> None:
+                nonlocal done
+                for _ in waiting:
+                    for _ in range(TURNS):
+                        async with session.post(url + "/chat/completions", data=orjson.dumps(body)) as response:
+                            orjson.loads(await response.read())
+                        done += 1
+
+            await asyncio.gather(*(work() for _ in range(concurrency)))
+        return done
+
+    cpu, wall = time.process_time(), time.perf_counter()
+    calls = asyncio.run(go())
+    report(cpu, wall, calls, 0)
+
+
+def report(cpu: float, wall: float, calls: int, failed: int) -> None:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall, "calls": calls, "peak_mb": peak}
+    print(json.dumps({**figures, "failed": failed}))
+
+
+def measure(kind: str, url: str, conversations: int, concurrency: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.simulation", "--one", kind, "--url", url]
+    command += ["--conversations", str(conversations), "--concurrency", str(concurrency)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(url: str, conversations: int, concurrency: int, latency: float, repeat: int) -> None:
+    rows: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
+    for _ in range(repeat):
+        for kind, found in rows.items():
+            small = measure(kind, url, conversations // 4, concurrency)
+            large = measure(kind, url, conversations, concurrency)
+            calls = large["calls"] - small["calls"]
+            found.append(
+                {
+                    "ms": (large["cpu"] - small["cpu"]) / calls * 1000,
+                    "wall": large["wall"],
+                    "peak": large["peak_mb"],
+                    "failed": large["failed"],
+                    "ideal": large["calls"] * latency / concurrency,
+                }
+            )
+    median = {kind: statistics.median(row["ms"] for row in found) for kind, found in rows.items()}
+    for kind, found in rows.items():
+        last = found[-1]
+        print(
+            f"| {concurrency:4d} | {kind:5s} | {median[kind]:6.3f} | {median[kind] / median['floor']:5.2f} | "
+            f"{statistics.median(r['wall'] for r in found):7.2f} | {last['ideal']:6.2f} | {last['peak']:6.0f} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--conversations", type=int, default=400)
+    parser.add_argument("--latency", type=float, default=0.05)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--one", choices=("ours", "floor"), help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        globals()[options.one](options.url, options.conversations, options.concurrency[0])
+        return
+    from tests.endpoint import Endpoint
+
+    endpoint = Endpoint()
+    try:
+        endpoint.script(latency=options.latency)
+        print("| in flight | client | CPU ms a call | to the floor | wall s | ideal s | MB |")
+        print("|---|---|---|---|---|---|---|")
+        for concurrency in options.concurrency:
+            compare(endpoint.url, options.conversations, concurrency, options.latency, options.repeat)
+    finally:
+        endpoint.stop()
+
+
+if __name__ == "__main__":
+    main()
