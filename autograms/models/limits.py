@@ -21,7 +21,7 @@ __all__ = ["Limiter", "Limits"]
 _FASTEST_ROUNDS = 32
 """Rounds of successes in which the number at once grows from nothing to its ceiling, when it grows fastest."""
 _CUT_SECONDS = 1.0
-"""The number at once is not halved again before, unless most of what came back since was refused."""
+"""The number at once is not halved again before, unless a third or more of what came back since was refused."""
 _LONGEST_HOLD = 120.0
 """Seconds: a reset header that asks for more is not believed for longer than this at a time."""
 _BURST_SECONDS = 1.0
@@ -108,6 +108,7 @@ class Limiter:
         self._last_cut = float("-inf")
         self._successes_at_cut = 0
         self._refused_since_cut = 0
+        self._most_in_flight = 0
         now = clock()
         self._requests = _Bucket(limits.requests_per_minute, now) if limits.requests_per_minute else None
         self._tokens = _Bucket(limits.tokens_per_minute, now) if limits.tokens_per_minute else None
@@ -187,9 +188,10 @@ class Limiter:
             self._refused_since_cut += 1
             answered = self.successes - self._successes_at_cut
             now = self.clock()
-            if now - self._last_cut < _CUT_SECONDS and self._refused_since_cut <= max(4, answered):
+            if now - self._last_cut < _CUT_SECONDS and self._refused_since_cut <= max(4, answered / 2):
                 return
-            self.allowed = max(1.0, min(self.allowed, self.in_flight + 1) / 2)
+            self.allowed = max(1.0, min(self.allowed, self._most_in_flight) / 2)
+            self._most_in_flight = self.in_flight
             self._step = 1.0
             self._last_cut, self._successes_at_cut, self._refused_since_cut = now, self.successes, 0
 
@@ -219,6 +221,8 @@ class Limiter:
 
     def _take(self, tokens: int) -> None:
         self.in_flight += 1
+        if self.in_flight > self._most_in_flight:
+            self._most_in_flight = self.in_flight
         if self._requests is not None:
             self._requests.take(1)
         if self._tokens is not None:

@@ -218,7 +218,7 @@ class _Trial:
 
     def _wait(self, error: EndpointError, asked: float | None) -> float:
         policy = self.transport.policy
-        wait = policy.wait(self.sends, asked)
+        wait = policy.wait(max(1, self.tries), asked)
         if self.tries >= policy.max_tries or self.limiter.clock() + wait > self.ends:
             raise error
         return wait
