@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from autograms.cli.run_log import RunLog
+
 __all__ = ["ASSETS", "MODULE", "environment", "run_module", "storage_root"]
 
 MODULE = "dagster_project"
@@ -36,19 +38,38 @@ def environment(project: Path) -> dict[str, str]:
     return {**os.environ, "DAGSTER_HOME": str(home), "AUTOGRAMS_PROJECT": str(project)}
 
 
-def run_module(arguments: Sequence[str], project: Path) -> int:
-    """Run ``python -m ARGUMENTS`` for a project, its output going where ours goes.
+def run_module(arguments: Sequence[str], project: Path, *, log: RunLog | None = None) -> int:
+    """Run ``python -m ARGUMENTS`` for a project and wait for it, also when it is interrupted.
+
+    Args:
+        arguments: The module and its arguments.
+        project: The project's folder.
+        log: Tells its output shortly; it goes where ours goes where unset.
 
     Returns:
         Its exit status; 130 where it was interrupted.
     """
     command = [sys.executable, "-m", *arguments]
-    with subprocess.Popen(command, env=environment(project)) as process:
+    interrupted = False
+    with subprocess.Popen(
+        command,
+        env=environment(project),
+        stdout=None if log is None else subprocess.PIPE,
+        stderr=None if log is None else subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
         while True:
             try:
-                return 130 if (status := process.wait()) < 0 else status
-            except KeyboardInterrupt:  # the terminal sent it to the child too, which now stops cleanly
-                continue
+                if log is not None and process.stdout is not None:
+                    log.feed(process.stdout)
+                status = process.wait()
+                break
+            except KeyboardInterrupt:  # the terminal sent it to the process too, which now stops cleanly
+                interrupted = True
+    if interrupted:
+        return 130
+    return status if log is None else log.close(status)
 
 
 def storage_root() -> Path:

@@ -5,7 +5,6 @@ What does not belong here: the files' formats (``autograms.conversation``).
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,21 +81,17 @@ def read_saved_conversation(path: Path) -> str:
         RecordError: Where the file is missing or no saved conversation.
     """
     from autograms.conversation.pickle_file import load_pickle
-    from autograms.conversation.record import Memory
+    from autograms.conversation.saved import dumps, loads
 
     if path.suffix == ".pkl":
-        return json.dumps(load_pickle(path).to_dict())
+        return dumps(load_pickle(path))
     try:
         text = path.read_text(encoding="utf-8")
-        Memory.from_dict(json.loads(text))
+        loads(text)
     except OSError as error:
         raise RecordError(f"cannot read the saved conversation {path}: {error.strerror}") from None
-    except RecordError as error:
+    except (RecordError, UnicodeDecodeError) as error:
         raise RecordError(f"{path}: {error}") from None
-    except ValueError as error:
-        raise RecordError(
-            f"{path} is no saved conversation: expected the JSON that autograms chat saves ({error})"
-        ) from None
     return text
 
 

@@ -173,13 +173,15 @@ def _finetune_at_endpoint(
     save_dir: Path, kind: RowKind, recipe: SftRecipe, *, base_url: str | None, api_key_file: Path | None
 ) -> None:
     from autograms.cli.configuration import read_api_keys
+    from autograms.datasets.openai_rules import require_openai_file
     from autograms.finetuning.events import describe
     from autograms.finetuning.openai_jobs import run_openai_job
 
     suffix = "_dpo" if kind == "dpo" else ""
-    validation = save_dir / f"validation{suffix}.jsonl"
+    train, validation = save_dir / f"train{suffix}.jsonl", save_dir / f"validation{suffix}.jsonl"
+    require_openai_file(train, kind=kind)
     result = run_openai_job(
-        save_dir / f"train{suffix}.jsonl",
+        train,
         recipe,
         kind=kind,
         state_file=save_dir / f"openai_{kind}.json",

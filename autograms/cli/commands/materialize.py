@@ -20,6 +20,7 @@ def materialize(
     select: Annotated[
         str, typer.Option("--select", help="Dagster's asset selection: a name, 'sft_model+', '*' for the whole chain.")
     ] = "*",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log as it is.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Make the named assets again, whatever is stored.")] = False,
 ) -> None:
     """Materialize an autogram's assets: simulate, build datasets, finetune, evaluate. What is not stale is reused.
@@ -34,6 +35,7 @@ def materialize(
     autograms materialize support_desk --select dpo_model --force
     """
     from autograms.cli.orchestration import MODULE, run_module
+    from autograms.cli.run_log import RunLog
     from autograms.settings import load_project
 
     project = load_project()
@@ -42,7 +44,8 @@ def materialize(
     if force:
         arguments += ["--config-json", _forced(select)]
     status = run_module([f"{MODULE}.sync", name], project.root)
-    raise typer.Exit(status or run_module(arguments, project.root))
+    log = None if verbose else RunLog()
+    raise typer.Exit(status or run_module(arguments, project.root, log=log))
 
 
 def _check(project: Project, name: str) -> None:
