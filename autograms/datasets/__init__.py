@@ -1,12 +1,12 @@
 """Datasets: which recorded calls train, the rows they become, and the files that trainers read."""
 
-from autograms.datasets.build import BuiltDataset
+from autograms.datasets.build import BuiltDataset, RowStream
 from autograms.datasets.checks import Finding, check_rows
-from autograms.datasets.dpo import build_dpo
+from autograms.datasets.dpo import build_dpo, stream_dpo
 from autograms.datasets.export import export_jsonl
 from autograms.datasets.report import DatasetReport
 from autograms.datasets.rows import DPO_SCHEMA, SFT_SCHEMA, chat_messages
-from autograms.datasets.sft import build_sft
+from autograms.datasets.sft import build_sft, stream_sft
 
 __all__ = [
     "DPO_SCHEMA",
@@ -14,9 +14,12 @@ __all__ = [
     "BuiltDataset",
     "DatasetReport",
     "Finding",
+    "RowStream",
     "build_dpo",
     "build_sft",
     "chat_messages",
     "check_rows",
     "export_jsonl",
+    "stream_dpo",
+    "stream_sft",
 ]

@@ -5,6 +5,8 @@ What belongs here: the columns of a table that is being built. What does not: wh
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +25,7 @@ Row = tuple[str, int, Call, list[tuple[str, str | None, str | None]], tuple[str,
 
 
 class RowBuffer:
-    """Columns of rows, handed over to Arrow a few thousand at a time.
+    """Columns of rows, packed and compressed a few thousand at a time.
 
     Args:
         schema: ``SFT_SCHEMA`` or ``DPO_SCHEMA``; ``split`` is left empty.
@@ -33,7 +35,7 @@ class RowBuffer:
         self._schema = schema
         self._plain = [name for name in schema.names if name not in ("prompt", "split", "choices", "tags")]
         self._answers = [name for name in ("completion", "chosen", "rejected") if name in schema.names]
-        self._batches: list[pa.RecordBatch] = []
+        self._batches: deque[pa.Buffer] = deque()
         self._clear()
 
     def _clear(self) -> None:
@@ -64,7 +66,7 @@ class RowBuffer:
 
     def _flush(self) -> None:
         arrays = [self._array(field) for field in self._schema]
-        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._batches.append(_packed(pa.RecordBatch.from_arrays(arrays, schema=self._schema)))
         self._clear()
 
     def _array(self, field: pa.Field) -> pa.Array:
@@ -78,7 +80,17 @@ class RowBuffer:
             return text_column(values)
         return text_list_column(values) if pa.types.is_list(field.type) else pa.array(values, field.type)
 
-    def table(self) -> pa.Table:
-        """Return all rows."""
+    def drain(self) -> Iterator[pa.RecordBatch]:
+        """Hand over all rows, in order, and let go of them."""
         self._flush()
-        return pa.Table.from_batches(self._batches, self._schema)
+        while self._batches:
+            with pa.ipc.open_stream(self._batches.popleft()) as reader:
+                yield from reader
+
+
+def _packed(batch: pa.RecordBatch) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()

@@ -1,8 +1,8 @@
 """From conversations to a table of rows: select, split, remove duplicates and leaks, count.
 
 What belongs here: what SFT and DPO datasets have in common. What does not: what a row of either holds (``sft``,
-``dpo``). Conversations are read one at a time and rows leave for Arrow a few thousand at a time, so that a million
-rows need little more memory than their table.
+``dpo``). Conversations are read one at a time; the rows of all of them wait, compressed, until the split is known, and
+leave a few thousand at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from autograms.datasets.split import TRAIN, VALIDATION, group_key, split_groups
 from autograms.errors import DatasetError
 from autograms.settings import DatasetSettings
 
-__all__ = ["Answers", "BuiltDataset", "build", "differs"]
+__all__ = ["Answers", "BuiltDataset", "RowStream", "differs", "stream"]
 
 _ENCODING = ("utf-8", "surrogatepass")
 DUPLICATE = "duplicate"
@@ -48,10 +48,29 @@ class BuiltDataset:
     report: DatasetReport
 
 
-def build(
+@dataclass(frozen=True, slots=True)
+class RowStream:
+    """A dataset whose rows are still to be read: for tables that are better not held whole.
+
+    Attributes:
+        schema: The rows' schema.
+        batches: The rows, to be read once.
+        report: What was counted on the way; it is complete.
+    """
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    report: DatasetReport
+
+    def collect(self) -> BuiltDataset:
+        """Read all rows into a table."""
+        return BuiltDataset(pa.Table.from_batches(list(self.batches), self.schema), self.report)
+
+
+def stream(
     memories: Iterable[Memory], settings: DatasetSettings, *, kind: str, schema: pa.Schema, answers: Answers
-) -> BuiltDataset:
-    """Build a dataset.
+) -> RowStream:
+    """Read conversations, and return their rows with the split decided, duplicates and leaks removed.
 
     Args:
         memories: The conversations; an iterator is read once.
@@ -81,6 +100,8 @@ class _Builder:
         self.paired: set[int] = set()
         self.call_group, self.call_text = array("l"), array("Q")
         self.row_group, self.row_text, self.row_content = array("l"), array("Q"), array("Q")
+        self.primitives: dict[str, int] = {}
+        self.row_primitive = array("l")
         self._met: Counter[tuple[str, str]] = Counter()
         self._seen_tags: set[str] = set()
         self._seen_primitives: set[str] = set()
@@ -123,31 +144,27 @@ class _Builder:
             self.row_group.append(group)
             self.row_text.append(text)
             self.row_content.append(_number(content))
+            self.row_primitive.append(self.primitives.setdefault(call.primitive, len(self.primitives)))
             rows.append((identity, index, call, prompt, answers))
 
     # -- deciding
 
-    def finish(self) -> BuiltDataset:
-        names = list(self.groups)
+    def finish(self) -> RowStream:
         sides = split_groups(
             {name: index in self.paired for name, index in self.groups.items()},
             fraction=self.settings.validation_fraction,
             seed=self.settings.split_seed,
         )
-        held = [sides[name] == VALIDATION for name in names]
+        held = [sides[name] == VALIDATION for name in self.groups]
         keep = self._kept(held)
-        table = self.buffer.table()
-        split = pa.array([VALIDATION if held[group] else TRAIN for group in self.row_group], pa.string())
-        table = table.set_column(self.schema.get_field_index("split"), self.schema.field("split"), split)
-        if len(keep) < len(table):
-            table = table.take(pa.array(keep, pa.int64()))
-        self._count(table, held)
-        return BuiltDataset(table.replace_schema_metadata(self.schema.metadata), self.report)
+        self._count(held, keep)
+        return RowStream(self.schema, self._batches(held, keep), self.report)
 
-    def _kept(self, held: list[bool]) -> array[int]:
+    def _kept(self, held: list[bool]) -> bytearray:
+        """Return 1 for each row that stays, 0 for each other; the others are counted."""
         trained = {text for group, text in zip(self.call_group, self.call_text, strict=True) if not held[group]}
         seen: tuple[set[int], set[int]] = (set(), set())
-        keep = array("q")
+        keep = bytearray(len(self.row_group))
         for row, (group, text, content) in enumerate(zip(self.row_group, self.row_text, self.row_content, strict=True)):
             side = held[group]
             if side and text in trained:
@@ -156,16 +173,31 @@ class _Builder:
                 self.report.dropped[DUPLICATE] += 1
             else:
                 seen[side].add(content)
-                keep.append(row)
+                keep[row] = 1
         return keep
 
-    def _count(self, table: pa.Table, held: list[bool]) -> None:
+    def _batches(self, held: list[bool], keep: bytearray) -> Iterator[pa.RecordBatch]:
+        place, field = self.schema.get_field_index("split"), self.schema.field("split")
+        start = 0
+        for batch in self.buffer.drain():
+            stop = start + len(batch)
+            split = [VALIDATION if held[group] else TRAIN for group in self.row_group[start:stop]]
+            batch = batch.set_column(place, field, pa.array(split, pa.string()))
+            if not all(keep[start:stop]):
+                batch = batch.filter(pa.array(map(bool, keep[start:stop]), pa.bool_()))
+            if len(batch):
+                yield batch.replace_schema_metadata(self.schema.metadata)
+            start = stop
+
+    def _count(self, held: list[bool], keep: bytearray) -> None:
         report = self.report
-        report.rows = len(table)
-        report.validation = sum(side == VALIDATION for side in table["split"].to_pylist())
+        report.rows = sum(keep)
+        report.validation = sum(kept for kept, group in zip(keep, self.row_group, strict=True) if held[group])
         report.train = report.rows - report.validation
         report.groups, report.held_out_groups = len(held), sum(held)
-        report.by_primitive.update(str(name) for name in table["primitive"].to_pylist())
+        names = list(self.primitives)
+        counts = Counter(index for index, kept in zip(self.row_primitive, keep, strict=True) if kept)
+        report.by_primitive.update({names[index]: count for index, count in counts.items()})
         report.notes.extend(self._notes())
 
     def _notes(self) -> Iterator[str]:

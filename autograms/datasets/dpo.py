@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from autograms.conversation.record import Call, Memory
-from autograms.datasets.build import BuiltDataset, build, differs
+from autograms.datasets.build import BuiltDataset, RowStream, differs, stream
 from autograms.datasets.rows import DPO_SCHEMA
 from autograms.settings import DatasetSettings
 
-__all__ = ["build_dpo"]
+__all__ = ["build_dpo", "stream_dpo"]
 
 
 def build_dpo(memories: Iterable[Memory], settings: DatasetSettings) -> BuiltDataset:
@@ -26,7 +26,16 @@ def build_dpo(memories: Iterable[Memory], settings: DatasetSettings) -> BuiltDat
     Raises:
         DatasetError: Where the settings' tag query is wrong, or a recorded prompt cannot be read.
     """
-    return build(memories, settings, kind="dpo", schema=DPO_SCHEMA, answers=_pairs)
+    return stream_dpo(memories, settings).collect()
+
+
+def stream_dpo(memories: Iterable[Memory], settings: DatasetSettings) -> RowStream:
+    """Build the DPO dataset without holding its table: as :func:`build_dpo`, a batch of rows at a time.
+
+    Raises:
+        DatasetError: As :func:`build_dpo`.
+    """
+    return stream(memories, settings, kind="dpo", schema=DPO_SCHEMA, answers=_pairs)
 
 
 def _pairs(call: Call, dropped: Counter[str]) -> Iterator[tuple[str, ...]]:

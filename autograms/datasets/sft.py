@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 
 from autograms.conversation.record import Call, Memory
-from autograms.datasets.build import BuiltDataset, build
+from autograms.datasets.build import BuiltDataset, RowStream, stream
 from autograms.datasets.rows import SFT_SCHEMA
 from autograms.settings import DatasetSettings
 
-__all__ = ["build_sft"]
+__all__ = ["build_sft", "stream_sft"]
 
 
 def build_sft(memories: Iterable[Memory], settings: DatasetSettings) -> BuiltDataset:
@@ -23,7 +23,16 @@ def build_sft(memories: Iterable[Memory], settings: DatasetSettings) -> BuiltDat
     Raises:
         DatasetError: Where the settings' tag query is wrong, or a recorded prompt cannot be read.
     """
-    return build(memories, settings, kind="sft", schema=SFT_SCHEMA, answers=_output)
+    return stream_sft(memories, settings).collect()
+
+
+def stream_sft(memories: Iterable[Memory], settings: DatasetSettings) -> RowStream:
+    """Build the SFT dataset without holding its table: as :func:`build_sft`, a batch of rows at a time.
+
+    Raises:
+        DatasetError: As :func:`build_sft`.
+    """
+    return stream(memories, settings, kind="sft", schema=SFT_SCHEMA, answers=_output)
 
 
 def _output(call: Call, dropped: Counter[str]) -> Iterable[tuple[str, ...]]:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autograms.conversation.parquet import memories_to_table, table_to_memories
 from autograms.conversation.record import Memory, Prompt
-from autograms.datasets import DPO_SCHEMA, SFT_SCHEMA, build_dpo, build_sft, chat_messages
+from autograms.datasets import DPO_SCHEMA, SFT_SCHEMA, build_dpo, build_sft, chat_messages, stream_sft
 from autograms.errors import DatasetError
 from autograms.settings import DatasetSettings
 from tests.memories import Recorder, desk_memories, desk_memory
@@ -196,3 +200,34 @@ def test_a_prompt_that_cannot_be_read_names_the_call() -> None:
 
 def test_lone_surrogates_do_not_stop_a_dataset() -> None:
     assert build_sft([short_memory("s", "h\ud800i", "a\udc00")], DEFAULTS).table["completion"][0].as_py() == "a�"
+
+
+def test_a_stream_tells_its_report_first_and_holds_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autograms.datasets.buffer._ROWS_AT_ONCE", 7)
+    memories = [*desk_memories(10), *desk_memories(5)]
+    rows, whole = stream_sft(iter(memories), DEFAULTS), build_sft(memories, DEFAULTS)
+    assert rows.report == whole.report
+    assert rows.report.dropped["duplicate"] == 15
+    batches = list(rows.batches)
+    assert len(batches) > 1
+    assert pa.Table.from_batches(batches, rows.schema).equals(whole.table)
+
+
+def test_pandas_reads_stored_rows(tmp_path: Path) -> None:
+    table = build_dpo(desk_memories(5), DEFAULTS).table
+    pq.write_table(table, tmp_path / "dpo.parquet", compression="zstd")
+    frame = pd.read_parquet(tmp_path / "dpo.parquet")
+    assert list(frame["chosen"]) == table["chosen"].to_pylist()
+    assert chat_messages(frame["prompt"][0]) == chat_messages(table["prompt"][0].as_py())
+
+
+@pytest.mark.long
+def test_datasets_reads_stored_rows(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    table = build_sft(desk_memories(5), DEFAULTS).table
+    pq.write_table(table, tmp_path / "sft.parquet", compression="zstd")
+    read = load_dataset(
+        "parquet", data_files=str(tmp_path / "sft.parquet"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert read.to_list() == table.to_pylist()
