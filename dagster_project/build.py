@@ -11,10 +11,12 @@ from dagster_project.sensors import SENSORS
 
 __all__ = ["build_defs"]
 
+_FORKSERVER = {"preload_modules": ["dagster_project.preload"]}
+
 EXECUTOR = dg.multiprocess_executor.configured(
-    {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": ["dagster_project.preload"]}}},
-    name="multiprocess",
+    {"max_concurrent": 2, "start_method": {"forkserver": _FORKSERVER}}, name="multiprocess"
 )
+"""One process a step. The in-process executor would swallow a cancellation where a retry policy is set."""
 
 
 def build_defs(overrides: Mapping[str, object] | None = None) -> dg.Definitions:
