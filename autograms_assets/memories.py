@@ -22,7 +22,7 @@ from autograms_assets.describe import CONVERSATIONS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import memories_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
-from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.reuse import AssetConfig, Made, is_forced, reuse_or_make
 from autograms_assets.scenarios import read_scenarios
 from autograms_assets.simulators import open_chatbot, open_userbot
 from autograms_assets.stamps import Stamp
@@ -65,7 +65,7 @@ def conversation_memories(
         sources = workspace.sources(name)
         refuse_changed(name, sources, autogram)
         depends_on = {"programs": autogram.version, "scenarios": scenarios.version, **_settings_that_count(settings)}
-        simulation = _Job(name, settings, scenarios, workspace, context.log, config.force)
+        simulation = _Job(name, settings, scenarios, workspace, context.log, is_forced(context, config))
         place = workspace.stored("conversation_memories", name)
         return reuse_or_make(context, config, place, depends_on, simulation.run, holds=_nothing_passing)
 

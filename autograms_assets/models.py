@@ -19,7 +19,7 @@ from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import folder_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import inline_png
-from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.reuse import AssetConfig, Made, is_forced, reuse_or_make
 from autograms_assets.stamps import Verdict
 from autograms_assets.stored import Folder, Stored
 from autograms_assets.workspace import Workspace
@@ -53,7 +53,7 @@ def sft_model(
         recipe = workspace.settings(context.partition_key).sft
         place = workspace.folder("sft_model", context.partition_key)
         depends_on = {"rows": sft_dataset.version, **_recipe_that_counts(recipe)}
-        training = _Training("sft", context, pipes, place, recipe, sft_dataset, config.force)
+        training = _Training("sft", context, pipes, place, recipe, sft_dataset, is_forced(context, config))
         return reuse_or_make(context, config, place, depends_on, training.run)
 
 
@@ -81,7 +81,7 @@ def dpo_model(
         if recipe.model == "sft":
             sft = workspace.folder("sft_model", context.partition_key)
             depends_on["sft model"], base = sft.version, sft.path
-        training = _Training("dpo", context, pipes, place, recipe, dpo_dataset, config.force, base)
+        training = _Training("dpo", context, pipes, place, recipe, dpo_dataset, is_forced(context, config), base)
         return reuse_or_make(context, config, place, depends_on, training.run)
 
 

@@ -19,7 +19,7 @@ from autograms_assets.io import table_metadata
 from autograms_assets.stamps import Stamp, Verdict, stamped
 from autograms_assets.stored import Folder, Stored
 
-__all__ = ["FORCE_TAG", "AssetConfig", "Made", "reuse_or_make"]
+__all__ = ["FORCE_TAG", "AssetConfig", "Made", "is_forced", "reuse_or_make"]
 
 FORCE_TAG = "autograms/force"
 
@@ -72,7 +72,7 @@ def reuse_or_make(
     """
     inputs = {name: value_version(value)[:12] for name, value in depends_on.items()}
     fingerprint = combine(dict(depends_on))
-    forced = config.force or context.run.tags.get(FORCE_TAG, "").lower() in ("true", "1", "yes")
+    forced = is_forced(context, config)
     with _alone(place, context):
         stamp = place.stamp()
         if stamp is not None and stamp.fingerprint == fingerprint and not forced and holds(stamp):
@@ -90,6 +90,11 @@ def reuse_or_make(
             assert made.table is not None, "an asset whose place is a file makes a table"
             place.write(stamped(made.table, stamp).to_reader())
         return _result(place, stamp, reused=False, changed=changed)
+
+
+def is_forced(context: dg.AssetExecutionContext, config: AssetConfig) -> bool:
+    """Return whether the asset's configuration or the run's tag asks to make it again whatever is stored."""
+    return config.force or context.run.tags.get(FORCE_TAG, "").lower() in ("true", "1", "yes")
 
 
 def _reason(stamp: Stamp | None, inputs: Mapping[str, str]) -> str:

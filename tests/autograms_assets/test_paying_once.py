@@ -1,0 +1,136 @@
+"""What reaches the model, counted at the endpoint: an edit pays for what it made stale and for nothing else."""
+
+import json
+
+import pytest
+
+from tests.autograms_assets.chains import Chain, scenario_rows
+from tests.autograms_assets.projects import ScratchProject
+from tests.endpoint import Endpoint
+
+CHATBOT = """
+from autograms import autograms_function
+from autograms.functional import reply_instruction, thought
+
+
+@autograms_function()
+def chatbot():
+    thought("Think about the customer.")
+    while True:
+        reply_instruction("Greet the customer.")
+        reply_instruction("Answer the customer.")
+"""
+USERBOT = """
+from autograms import autograms_function
+from autograms.functional import reply
+
+
+@autograms_function()
+def chatbot(item):
+    reply(f"It is about the {item}.")
+    reply(f"I mean the {item}.")
+"""
+SETTINGS = """
+[defaults]
+model = "openai/small"
+userbot = "customer"
+scenarios = "items.json"
+base_url = "{url}"
+"""
+ITEMS = ("lamp", "kettle", "desk", "chair")
+CALLS = 3  # a conversation's: the thought, the greeting, the answer
+UP_TO_MEMORIES = ("autogram", "scenarios", "conversation_memories")
+
+
+@pytest.fixture
+def paying(chain: Chain, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Chain:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    project = chain.project
+    project.add("desk", CHATBOT)
+    project.write("userbots/customer.py", USERBOT)
+    project.write("autograms.toml", SETTINGS.format(url=endpoint.url))
+    project.write(
+        "scenarios/items.json",
+        json.dumps([{"num_turns": 2, "user_kwargs": {"item": item}, "user_goes_first": True} for item in ITEMS]),
+    )
+    return chain
+
+
+def paid(chain: Chain, endpoint: Endpoint, **options: dict[str, str]) -> int:
+    before = endpoint.stats()["requests"]
+    outcome = chain.run(*UP_TO_MEMORIES, **options)  # type: ignore[arg-type]
+    assert outcome.success, outcome.failures
+    requests: int = endpoint.stats()["requests"] - before
+    memories = outcome.metadata["conversation_memories"]
+    assert memories["reused"] or memories["paid"] == requests
+    return requests
+
+
+def test_asked_again_nothing_is_paid(paying: Chain, endpoint: Endpoint) -> None:
+    assert paid(paying, endpoint) == CALLS * len(ITEMS)
+    assert paid(paying, endpoint) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "calls"),
+    [
+        ("chatbots/desk.py", "@autograms_function", "# a comment\n@autograms_function", 0),
+        ("chatbots/desk.py", "Answer the customer.", "Answer briefly.", 1 * len(ITEMS)),
+        ("chatbots/desk.py", "Greet the customer.", "Greet briefly.", 2 * len(ITEMS)),
+        ("chatbots/desk.py", "Think about", "Consider", 3 * len(ITEMS)),
+        ("userbots/customer.py", "I mean", "I meant", 1 * len(ITEMS)),
+        ("scenarios/items.json", "kettle", "table", CALLS),
+        ("autograms.toml", "openai/small", "openai/large", CALLS * len(ITEMS)),
+        ("autograms.toml", "base_url", "config = { chatbot_generation_args = { temperature = 0.3 } }\nbase_url", 12),
+        ("autograms.toml", "base_url", "concurrency = 2\nbase_url", 0),
+    ],
+)
+def test_an_edit_pays_for_what_follows_it(
+    paying: Chain, endpoint: Endpoint, project: ScratchProject, file: str, old: str, new: str, calls: int
+) -> None:
+    paid(paying, endpoint)
+    project.edit(file, old, new)
+    assert paid(paying, endpoint) == calls
+    assert paid(paying, endpoint) == 0
+
+
+def test_going_back_is_free(paying: Chain, endpoint: Endpoint, project: ScratchProject) -> None:
+    paid(paying, endpoint)
+    project.edit("chatbots/desk.py", "Answer the customer.", "Answer briefly.")
+    assert paid(paying, endpoint) == len(ITEMS)
+    project.edit("chatbots/desk.py", "Answer briefly.", "Answer the customer.")
+    assert paid(paying, endpoint) == 0
+
+
+def test_force_pays_again(paying: Chain, endpoint: Endpoint) -> None:
+    paid(paying, endpoint)
+    assert paid(paying, endpoint, tags={"autograms/force": "true"}) == CALLS * len(ITEMS)
+
+
+def test_what_the_endpoint_failed_is_tried_again_when_asked_again(paying: Chain, endpoint: Endpoint) -> None:
+    endpoint.script(failures=[{"status": 400, "contains": "kettle", "message": "no kettles today"}])
+    first = paying.run(*UP_TO_MEMORIES).metadata["conversation_memories"]
+    assert (first["failed"], first["errors"]) == (1, {"EndpointError": 1})
+    endpoint.script(failures=[])
+    second = paying.run(*UP_TO_MEMORIES).metadata["conversation_memories"]
+    assert (second["failed"], second["reused"]) == (0, False)
+    assert second["paid"] <= CALLS
+    assert paid(paying, endpoint) == 0
+
+
+def test_a_refused_key_is_one_clear_failure(paying: Chain, endpoint: Endpoint) -> None:
+    endpoint.script(key="another")
+    outcome = paying.run(*UP_TO_MEMORIES)
+    assert list(outcome.failures) == ["conversation_memories"]
+    assert "key" in outcome.failures["conversation_memories"]
+    assert "sk-test" not in outcome.failures["conversation_memories"]
+    assert not paying.stored("conversation_memories").exists()
+
+
+def test_scenarios_that_are_added_are_the_only_ones_paid(
+    paying: Chain, endpoint: Endpoint, project: ScratchProject
+) -> None:
+    paid(paying, endpoint)
+    rows = json.loads((project.root / "scenarios/items.json").read_text())
+    project.write("scenarios/items.json", json.dumps([*rows, *json.loads(scenario_rows("vase"))]))
+    assert paid(paying, endpoint) == 2  # one turn: the thought and the greeting
