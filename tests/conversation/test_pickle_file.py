@@ -73,16 +73,19 @@ def test_a_container_that_holds_itself_is_refused(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "problem"),
     [
-        b"\x80\x02Nr\xff\xff\xff\x7f.",  # a memo slot far beyond the file's size
-        b"\x80\x05\x96\x00\x00\x00\x00\xff\x00\x00\x00.",  # a byte array of a terabyte
-        b"\x80\x02\x82\x01.",  # an extension registry's entry
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "numbers more objects than it holds"),
+        (b"Np99999999999\n.", "numbers more objects than it holds"),
+        (b"\x80\x05\x96\x00\x00\x00\x00\xff\x00\x00\x00.", "(BYTEARRAY8|damaged)"),
+        (b"\x80\x05\x96\x01\x00\x00\x00\x00\x00\x00\x00a.", "uses BYTEARRAY8"),
+        (b"\x80\x02\x82\x01.", "uses EXT1"),
+        (b"\x80\x02NQ.", "uses BINPERSID"),
     ],
 )
-def test_what_would_reserve_memory_is_refused(tmp_path: Path, raw: bytes) -> None:
+def test_what_would_reserve_memory_or_reach_outside_is_refused(tmp_path: Path, raw: bytes, problem: str) -> None:
     (tmp_path / "m.pkl").write_bytes(raw)
-    with pytest.raises(RecordError, match=r"m\.pkl"):
+    with pytest.raises(RecordError, match=problem):
         load_pickle(tmp_path / "m.pkl")
 
 

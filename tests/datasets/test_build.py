@@ -142,6 +142,13 @@ def test_text_that_trains_stays_in_training() -> None:
     assert any("no row is held out" in note for note in built.report.notes)
 
 
+def test_the_same_pair_is_a_duplicate_and_another_rejected_answer_is_none() -> None:
+    memories = [short_memory("s", "hi", "good", "bad"), short_memory("s", "hi", "good", "bad", "worse")]
+    built = build_dpo(memories, DEFAULTS)
+    assert built.table["rejected"].to_pylist() == ["bad", "worse"]
+    assert built.report.dropped == {"duplicate": 1}
+
+
 def test_duplicates_stay_on_request() -> None:
     memories = [short_memory("s", "hi", "same") for _ in range(3)]
     assert len(build_sft(memories, DatasetSettings(deduplicate=False)).table) == 3
