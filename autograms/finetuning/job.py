@@ -166,6 +166,11 @@ class TrainingResult:
     history: list[dict[str, float]] = field(default_factory=list)
     audit: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def base_model(self) -> str:
+        """Folder or hub name of the untrained model: of the tiny student, the copy kept in the model's folder."""
+        return str(Path(self.model) / "base") if self.base == TINY else self.base
+
     def write(self, folder: Path) -> None:
         """Write ``training.json`` into a folder, atomically."""
         _write_json(folder / _RESULT, asdict(self))

@@ -65,6 +65,8 @@ def test_no_pickle_is_published(small: Small) -> None:
 
 def test_the_untrained_student_is_kept_beside_the_model(small: Small) -> None:
     assert (small.folder / "sft" / "base" / "model.safetensors").is_file()
+    assert small.sft.base_model == str(small.folder / "sft" / "base")
+    assert small.dpo.base_model == str(small.folder / "sft")
     assert weights(small.folder / "sft" / "base") != weights(small.folder / "sft")
 
 
@@ -245,8 +247,9 @@ def test_adapters_are_merged(tmp_path: Path, tiny: Path) -> None:
 
 @pytest.mark.long
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
-    one = train_sft(sft_table(100), SftRecipe(max_steps=6, batch_size=16), tmp_path / "one")
-    two = train_sft(sft_table(100), SftRecipe(max_steps=6, batch_size=8, launcher=TORCHRUN), tmp_path / "two")
+    # 128 rows are 8 full batches: an epoch's last batch, where it is not full, is filled up for each process.
+    one = train_sft(sft_table(160), SftRecipe(max_steps=6, batch_size=16), tmp_path / "one")
+    two = train_sft(sft_table(160), SftRecipe(max_steps=6, batch_size=8, launcher=TORCHRUN), tmp_path / "two")
     assert losses(two) == pytest.approx(losses(one), abs=1e-5)
     assert two.eval_loss_after == pytest.approx(one.eval_loss_after, abs=1e-5)
 
@@ -275,23 +278,6 @@ def test_a_failing_training_says_why_in_one_message(tmp_path: Path) -> None:
         train_sft(sft_table(100), SftRecipe(max_length=16), tmp_path / "model")
     with pytest.raises(DatasetError, match="no sft rows"):
         train_sft(sft_table(100).slice(0, 0), SftRecipe(), tmp_path / "model")
-
-
-@pytest.mark.long
-def test_the_same_worker_runs_through_dagster_pipes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    import dagster as dg
-
-    job = prepare_job("sft", sft_table(60), SftRecipe(max_steps=4), tmp_path / "model")
-
-    @dg.asset
-    def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        dg.PipesSubprocessClient().run(context=context, command=job.command)
-        return dg.MaterializeResult(metadata={"loss": finish_job(job).eval_loss_after})
-
-    with caplog.at_level("INFO"):
-        assert dg.materialize([model]).success
-    assert "step 4/4 | loss" in caplog.text
-    assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
 def test_run_job_reports_through_finish(tmp_path: Path) -> None:
