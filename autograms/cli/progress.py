@@ -42,7 +42,8 @@ class ProgressBar:
 
     def stop(self) -> None:
         """Draw for the last time."""
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
 
 @contextmanager

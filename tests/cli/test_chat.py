@@ -1,0 +1,75 @@
+"""``autograms chat``: a conversation over standard input, saved and resumed."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, assert_one_message
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch):
+    def type_lines(*lines: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+
+    return type_lines
+
+
+def chat(run: Run, chatbot: Path, *more: object):
+    return run("chat", chatbot, "--model", "offline/demo", "--supervisor_mode", "--user_goes_first", *more)
+
+
+def test_talks_until_the_input_ends(run: Run, chatbot: Path, say) -> None:
+    say("I am Ada", "I am Bob")
+    ended = chat(run, chatbot)
+    assert ended.status == 0
+    assert "bot: Good day, Ada.\nbot: Good day, Bob." in ended.out
+    assert "no measure of any model" in ended.out
+
+
+def test_exit_ends_it(run: Run, chatbot: Path, say) -> None:
+    say("exit", "I am Ada")
+    assert "Good day" not in chat(run, chatbot).out
+
+
+def test_a_saved_conversation_resumes_in_another_process(run: Run, chatbot: Path, say, tmp_path: Path) -> None:
+    file = tmp_path / "conversation.json"
+    say("I am Ada")
+    assert chat(run, chatbot, "--saveload_file", file).status == 0
+    say("I am Bob")
+    ended = chat(run, chatbot, "--saveload_file", file)
+    assert "you: I am Ada\nbot: Good day, Ada.\nbot: Good day, Bob." in ended.out
+
+
+def test_save_and_load_inside(run: Run, chatbot: Path, say, tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    say("I am Ada", f"/save {file}", "I am Bob", f"/load {file}", "/load nowhere", "/what")
+    ended = chat(run, chatbot)
+    assert f"saved {file}" in ended.out
+    assert "nowhere" in ended.err
+    assert ended.out.count("/quit") == 2
+
+
+def test_the_program_speaks_first(run: Run, tmp_path: Path, say) -> None:
+    path = tmp_path / "host.py"
+    path.write_text(
+        "from autograms import autograms_function\nfrom autograms.functional import reply\n"
+        "@autograms_function()\ndef chatbot():\n    reply('Welcome.')\n"
+    )
+    say("thanks")
+    ended = run("chat", path, "--model", "offline/demo")
+    assert "bot: Welcome.\n(the program ended" in ended.out
+
+
+def test_a_missing_program(run: Run, tmp_path: Path) -> None:
+    assert_one_message(run("chat", tmp_path / "no.py", "--model", "offline/demo"), "no.py")
+
+
+def test_a_damaged_saved_conversation_stays_as_it_is(run: Run, chatbot: Path, tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    file.write_text("{")
+    assert_one_message(chat(run, chatbot, "--saveload_file", file), "c.json")
+    assert file.read_text() == "{"
