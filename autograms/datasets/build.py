@@ -115,6 +115,7 @@ class _Builder:
         if reason is not None:
             self.report.dropped[reason] += len(memory.calls)
             return
+        _require_tree(memory)
         self._met[memory.autogram, memory.scenario] += 1
         origin = f"{memory.autogram}\0{memory.scenario}\0{self._met[memory.autogram, memory.scenario]}\0"
         key = group_key(memory)
@@ -224,6 +225,15 @@ def differs(call: Call, rejected: str) -> bool:
         return bool(json.loads(rejected) != json.loads(call.output or ""))
     except ValueError:
         return True
+
+
+def _require_tree(memory: Memory) -> None:
+    """Refuse a history that leads back into itself: a damaged or hostile file's prompts would never end."""
+    if any(parent >= node for node, (parent, _) in enumerate(memory.history)):
+        raise DatasetError(
+            f"{memory.autogram}, scenario {memory.scenario!r}: the recorded history is damaged (a node comes before "
+            "the one it follows); simulate the conversation again"
+        )
 
 
 def _prompt(memory: Memory, index: int, call: Call) -> list[tuple[str, str | None, str | None]]:

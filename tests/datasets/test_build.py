@@ -205,6 +205,13 @@ def test_a_prompt_that_cannot_be_read_names_the_call() -> None:
         build_sft([memory], DEFAULTS)
 
 
+def test_a_history_that_leads_back_into_itself_is_refused() -> None:
+    memory = desk_memory(2)
+    memory.history[0] = (1, 0)
+    with pytest.raises(DatasetError, match="scenario 's2': the recorded history is damaged"):
+        build_sft([memory], DEFAULTS)
+
+
 def test_lone_surrogates_do_not_stop_a_dataset() -> None:
     assert build_sft([short_memory("s", "h\ud800i", "a\udc00")], DEFAULTS).table["completion"][0].as_py() == "a�"
 
