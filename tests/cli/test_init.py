@@ -38,9 +38,7 @@ def test_refuses_a_folder_that_holds_something(run: Run, tmp_path: Path) -> None
 
 
 @pytest.mark.long
-def test_its_chain_materializes_twice(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_its_chain_materializes_twice(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("init", tmp_path / "p")
     monkeypatch.setenv("AUTOGRAMS_PROJECT", str(tmp_path / "p"))
     monkeypatch.setenv("AUTOGRAMS_STORAGE", str(tmp_path / "s"))
