@@ -171,6 +171,9 @@ def _metrics(
         f"The {final.upper()} model {words} its base: {gain.value:+.3f} in score on {gain.count} held-out rows "
         f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
     )
+    deployed = _deployed(scored[final].conversations)
+    if deployed["failed"]:
+        statement += f"; {deployed['failed']} of its {deployed['conversations']} conversations in deployment failed"
     metrics: dict[str, Any] = {
         "rows": {"sft": len(rows), "dpo": len(pairs)},
         "base": _section(figures["base"], None),

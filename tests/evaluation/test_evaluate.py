@@ -67,6 +67,7 @@ def test_the_pictures_are_pictures(evaluation: Evaluation) -> None:
 
 def test_deployment_is_counted(evaluation: Evaluation) -> None:
     assert evaluation.metrics["deployment"]["dpo"] == {"conversations": 2, "failed": 1}
+    assert evaluation.verdict.endswith("; 1 of its 2 conversations in deployment failed")
 
 
 def test_nothing_half_written_remains(evaluation: Evaluation) -> None:
@@ -97,6 +98,7 @@ def test_a_model_is_not_better_than_itself(small: Small, tmp_path: Path) -> None
     found = run(small, tmp_path / "out", base=small.folder / "sft")
     assert not found.better
     assert "is not better than its base: +0.000" in found.verdict
+    assert "deployment" not in found.verdict
 
 
 def test_no_held_out_rows(small: Small, tmp_path: Path) -> None:
