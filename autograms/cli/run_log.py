@@ -16,6 +16,7 @@ _LINE = re.compile(r"^\S+ \S+ [+-]\d{4} - dagster - (?P<level>[A-Z]+) - \S+ - [0
 _EVENT = re.compile(r"^(?:(?P<step>[\w.]+) - )?(?P<event>[A-Z][A-Z_]{3,}) - (?P<text>.*)$")
 _CLEAR = re.compile(r"^dagster\._core\.(?:definitions\.events\.Failure|errors\.DagsterAssetCheckFailedError): (.*)$")
 _REFUSED = re.compile(r"^dagster\._core\.errors\.\w+: (.*)$")
+_LAST = 40
 _FOLLOWS = ("Dependencies for step ", "Dependency for step ")
 
 
@@ -59,7 +60,7 @@ class RunLog:
         if refused and not self._unclear:
             print(f"error: Dagster: {refused[-1]}", file=self._err)
             return 2
-        print("\n".join(self._unclear or self._stray), file=self._err)
+        print("\n".join(self._unclear or self._stray[-_LAST:]), file=self._err)
         return status
 
     def _line(self, line: str) -> None:
