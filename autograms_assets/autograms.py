@@ -11,7 +11,7 @@ from autograms_assets.describe import PROGRAMS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import Program, value_version
 from autograms_assets.partitions import AUTOGRAMS
-from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.stored import Stored
 from autograms_assets.workspace import Sources, Workspace
 
@@ -47,7 +47,7 @@ def autogram(
         texts = dict(zip(table["file"].to_pylist(), table["source"].to_pylist(), strict=True))
         depends_on = {"sources": value_version(texts)}
         place = workspace.stored("autogram", name)
-        return reuse_or_make(context, config, place, depends_on, lambda: _made(sources, table))
+        return reuse_or_make(place, depends_on, lambda: _made(sources, table), request=Request.of(context, config))
 
 
 def refuse_changed(name: str, sources: Sources, snapshot: Stored) -> None:

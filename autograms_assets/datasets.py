@@ -14,7 +14,7 @@ from autograms_assets.describe import DATASETS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import table_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
-from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.stored import Stored
 from autograms_assets.workspace import Workspace
 
@@ -75,7 +75,9 @@ def _dataset(
             "versions": versions_of("autograms-assets"),
         }
         place = workspace.stored(f"{kind}_dataset", context.partition_key)
-        return reuse_or_make(context, config, place, depends_on, lambda: _made(kind, memories, settings))
+        return reuse_or_make(
+            place, depends_on, lambda: _made(kind, memories, settings), request=Request.of(context, config)
+        )
 
 
 def _made(kind: Literal["sft", "dpo"], memories: Stored, settings: DatasetSettings) -> Made:

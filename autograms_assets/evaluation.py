@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
+from autograms.errors import SettingsError
 from autograms.settings import AutogramSettings
 from autograms_assets.autograms import refuse_changed
 from autograms_assets.checks import evaluation_checks, evaluation_verdicts
 from autograms_assets.describe import QUALITY, described
+from autograms_assets.endpoint_training import model_at_endpoint
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import table_version, value_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import inline_png
-from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.scenarios import read_scenarios
 from autograms_assets.simulators import open_chatbot, open_userbot
 from autograms_assets.stored import Folder, Stored
@@ -79,7 +81,7 @@ def evaluation(
         }
         place = workspace.folder("evaluation", name)
         job = _Job(name, settings, workspace, place, stored, models)
-        return reuse_or_make(context, config, place, depends_on, job.run)
+        return reuse_or_make(place, depends_on, job.run, request=Request.of(context, config))
 
 
 @dg.asset(
@@ -95,7 +97,7 @@ def leaderboard(
         evaluations = workspace.folders("evaluation")
         depends_on = {name: folder.version for name, folder in evaluations.items()}
         place = workspace.stored("leaderboard")
-        return reuse_or_make(context, config, place, depends_on, lambda: _ranked(evaluations))
+        return reuse_or_make(place, depends_on, lambda: _ranked(evaluations), request=Request.of(context, config))
 
 
 class _Job:
@@ -118,6 +120,11 @@ class _Job:
         from autograms.evaluation import evaluate
 
         sft, dpo = self.models["sft"].path, self.models["dpo"].path
+        if model_at_endpoint(self.models["sft"]) is not None:
+            raise SettingsError(
+                f"the models of {self.name} were finetuned at an endpoint, and evaluation needs the folders of models "
+                'on this machine; set backend = "huggingface", or leave the asset "evaluation" out of the selection'
+            )
         self.place.invalidate()
         evaluate(
             sft_table=self.stored["sft rows"].table(),

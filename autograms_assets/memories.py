@@ -3,7 +3,6 @@
 What does not belong here: running conversations (``autograms.simulation``).
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from autograms_assets.describe import CONVERSATIONS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import memories_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
-from autograms_assets.reuse import AssetConfig, Made, is_forced, reuse_or_make
+from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.scenarios import read_scenarios
 from autograms_assets.simulators import open_chatbot, open_userbot
 from autograms_assets.stamps import Stamp
@@ -65,9 +64,10 @@ def conversation_memories(
         sources = workspace.sources(name)
         refuse_changed(name, sources, autogram)
         depends_on = {"programs": autogram.version, "scenarios": scenarios.version, **_settings_that_count(settings)}
-        simulation = _Job(name, settings, scenarios, workspace, context.log, is_forced(context, config))
+        request = Request.of(context, config)
+        simulation = _Job(name, settings, scenarios, workspace, request)
         place = workspace.stored("conversation_memories", name)
-        return reuse_or_make(context, config, place, depends_on, simulation.run, holds=_nothing_passing)
+        return reuse_or_make(place, depends_on, simulation.run, request=request, holds=_nothing_passing)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ class _Job:
     settings: AutogramSettings
     scenarios: Stored
     workspace: Workspace
-    log: logging.Logger
-    force: bool
+    request: Request
 
     def run(self) -> Made:
         """Simulate, and describe what came of it."""
@@ -90,9 +89,9 @@ class _Job:
         simulation = simulator.run(
             read_scenarios(self.scenarios.table()),
             journal=self._journal(),
-            previous=() if self.force else self._previous(),
-            fresh=self.force,
-            on_progress=_every(_SECONDS_BETWEEN_LINES, self.log.info),
+            previous=() if self.request.force else self._previous(),
+            fresh=self.request.force,
+            on_progress=_every(_SECONDS_BETWEEN_LINES, self.request.log.info),
         )
         memories = simulation.memories
         table = memories_to_table(memories)
@@ -108,7 +107,7 @@ class _Job:
         try:
             return table_to_memories(stored.table()) if stored.exists() else []
         except RecordError as error:
-            self.log.warning(f"{error}; what it held cannot be reused")
+            self.request.log.warning(f"{error}; what it held cannot be reused")
             return []
 
 

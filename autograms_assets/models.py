@@ -19,7 +19,7 @@ from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import folder_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import inline_png
-from autograms_assets.reuse import AssetConfig, Made, is_forced, reuse_or_make
+from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.stamps import Verdict
 from autograms_assets.stored import Folder, Stored
 from autograms_assets.workspace import Workspace
@@ -53,8 +53,9 @@ def sft_model(
         recipe = workspace.settings(context.partition_key).sft
         place = workspace.folder("sft_model", context.partition_key)
         depends_on = {"rows": sft_dataset.version, **_recipe_that_counts(recipe)}
-        training = _Training("sft", context, pipes, place, recipe, sft_dataset, is_forced(context, config))
-        return reuse_or_make(context, config, place, depends_on, training.run)
+        request = Request.of(context, config)
+        training = _Training("sft", context, pipes, workspace, recipe, sft_dataset, request.force)
+        return reuse_or_make(place, depends_on, training.run, request=request)
 
 
 @dg.asset(
@@ -80,9 +81,10 @@ def dpo_model(
         base = None
         if recipe.model == "sft":
             sft = workspace.folder("sft_model", context.partition_key)
-            depends_on["sft model"], base = sft.version, sft.path
-        training = _Training("dpo", context, pipes, place, recipe, dpo_dataset, is_forced(context, config), base)
-        return reuse_or_make(context, config, place, depends_on, training.run)
+            depends_on["sft model"], base = sft.version, sft
+        request = Request.of(context, config)
+        training = _Training("dpo", context, pipes, workspace, recipe, dpo_dataset, request.force, base)
+        return reuse_or_make(place, depends_on, training.run, request=request)
 
 
 class _Training:
@@ -93,20 +95,23 @@ class _Training:
         kind: Literal["sft", "dpo"],
         context: dg.AssetExecutionContext,
         pipes: dg.PipesSubprocessClient,
-        place: Folder,
+        workspace: Workspace,
         recipe: SftRecipe,
         rows: Stored,
         force: bool,
-        base: Path | None = None,
+        base: Folder | None = None,
     ) -> None:
-        self.kind, self.context, self.pipes, self.place = kind, context, pipes, place
+        self.kind, self.context, self.pipes, self.workspace = kind, context, pipes, workspace
         self.recipe, self.rows, self.force, self.base = recipe, rows, force, base
+        self.place = workspace.folder(f"{kind}_model", context.partition_key)
 
     def run(self) -> Made:
         """Train and publish, or leave an empty folder where there is nothing to train on."""
         table = self.rows.table()
         if self.kind == "dpo" and "train" not in table["split"].to_pylist():
             return self._nothing()
+        if self.recipe.backend == "openai":
+            return self._train_at_endpoint(table)
         result = self._train(table)
         version = folder_version(self.place.path, _WEIGHTS)
         return Made(version, _summary(result, self.place.path), model_verdicts(result.audit))
@@ -119,15 +124,30 @@ class _Training:
             table,
             self.recipe,
             self.place.path,
-            base=self.base,
+            base=self.base.path if self.base else None,
             name=f"{self.context.partition_key} ({self.kind})",
             resume=not self.force,
         )
         try:
             self.pipes.run(context=self.context, command=job.command)
-        except DagsterPipesExecutionError:
-            self.context.log.info("the training process ended with an error")  # finish_job tells which
+        except DagsterPipesExecutionError as error:
+            self.context.log.error(str(error))  # the exit status alone: finish_job tells what the worker said
         return finish_job(job)
+
+    def _train_at_endpoint(self, table: pa.Table) -> Made:
+        from autograms_assets.endpoint_training import train_at_endpoint
+
+        name = self.context.partition_key
+        return train_at_endpoint(
+            self.kind,
+            table,
+            self.recipe,
+            base=self.base,
+            base_url=self.workspace.settings(name).base_url,
+            place=self.place,
+            scratch=self.workspace.scratch(f"{self.kind}_model", name),
+            log=self.context.log,
+        )
 
     def _nothing(self) -> Made:
         if self.place.path.exists():

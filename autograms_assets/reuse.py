@@ -4,6 +4,7 @@ Dagster runs what it is told to run; skipping is decided here, by the stamp that
 not belong here: what a result depends on (each asset says so itself).
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from autograms_assets.io import table_metadata
 from autograms_assets.stamps import Stamp, Verdict, stamped
 from autograms_assets.stored import Folder, Stored
 
-__all__ = ["FORCE_TAG", "AssetConfig", "Made", "is_forced", "reuse_or_make"]
+__all__ = ["FORCE_TAG", "AssetConfig", "Made", "Request", "reuse_or_make"]
 
 FORCE_TAG = "autograms/force"
 
@@ -32,6 +33,25 @@ class AssetConfig(dg.Config):
     """
 
     force: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for a value.
+
+    Attributes:
+        force: Whether to make it again whatever is stored.
+        log: The run's log.
+    """
+
+    force: bool
+    log: logging.Logger
+
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext, config: AssetConfig) -> "Request":
+        """Return what an asset's context and configuration ask for."""
+        tag = context.run.tags.get(FORCE_TAG, "").lower()
+        return cls(config.force or tag in ("true", "1", "yes"), context.log)
 
 
 @dataclass(frozen=True)
@@ -52,34 +72,31 @@ class Made:
 
 
 def reuse_or_make(
-    context: dg.AssetExecutionContext,
-    config: AssetConfig,
     place: Stored | Folder,
     depends_on: Mapping[str, Any],
     make: Callable[[], Made],
     *,
+    request: Request,
     holds: Callable[[Stamp], bool] = lambda stamp: True,
 ) -> dg.MaterializeResult:
     """Return what is stored where its fingerprint is still right; make it otherwise.
 
     Args:
-        context: The asset's context.
-        config: The asset's configuration.
         place: Where the value is stored.
         depends_on: All that the value depends on, by name: plain JSON values.
         make: Makes the value.
+        request: Who asks.
         holds: Whether a stored value with the right fingerprint may be reused at all.
     """
     inputs = {name: value_version(value)[:12] for name, value in depends_on.items()}
     fingerprint = combine(dict(depends_on))
-    forced = is_forced(context, config)
-    with _alone(place, context):
+    with _alone(place, request.log):
         stamp = place.stamp()
-        if stamp is not None and stamp.fingerprint == fingerprint and not forced and holds(stamp):
-            context.log.info(f"reused: nothing that it depends on has changed (fingerprint {fingerprint[:12]})")
+        if stamp is not None and stamp.fingerprint == fingerprint and not request.force and holds(stamp):
+            request.log.info(f"reused: nothing that it depends on has changed (fingerprint {fingerprint[:12]})")
             return _result(place, stamp, reused=True, changed="")
-        changed = "forced" if forced else _reason(stamp, inputs)
-        context.log.info(f"making: {changed}")
+        changed = "forced" if request.force else _reason(stamp, inputs)
+        request.log.info(f"making: {changed}")
         began = time.monotonic()
         made = make()
         seconds = round(time.monotonic() - began, 3)
@@ -90,11 +107,6 @@ def reuse_or_make(
             assert made.table is not None, "an asset whose place is a file makes a table"
             place.write(stamped(made.table, stamp).to_reader())
         return _result(place, stamp, reused=False, changed=changed)
-
-
-def is_forced(context: dg.AssetExecutionContext, config: AssetConfig) -> bool:
-    """Return whether the asset's configuration or the run's tag asks to make it again whatever is stored."""
-    return config.force or context.run.tags.get(FORCE_TAG, "").lower() in ("true", "1", "yes")
 
 
 def _reason(stamp: Stamp | None, inputs: Mapping[str, str]) -> str:
@@ -143,7 +155,7 @@ def _check_result(verdict: Verdict) -> dg.AssetCheckResult:
 
 
 @contextmanager
-def _alone(place: Stored | Folder, context: dg.AssetExecutionContext) -> Iterator[None]:
+def _alone(place: Stored | Folder, log: logging.Logger) -> Iterator[None]:
     """Hold the place's lock: two runs that want the same value make it once."""
     import fcntl
 
@@ -156,6 +168,6 @@ def _alone(place: Stored | Folder, context: dg.AssetExecutionContext) -> Iterato
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            context.log.info("another run is making this; waiting for it")
+            log.info("another run is making this; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

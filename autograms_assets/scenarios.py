@@ -15,7 +15,7 @@ from autograms_assets.describe import CONVERSATIONS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import file_version, table_version
 from autograms_assets.partitions import AUTOGRAMS
-from autograms_assets.reuse import AssetConfig, Made, reuse_or_make
+from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def scenarios(
             "settings": [None if file else settings.num_examples, settings.num_turns, settings.seed],
         }
         place = workspace.stored("scenarios", name)
-        return reuse_or_make(context, config, place, depends_on, lambda: _made(file, settings))
+        return reuse_or_make(place, depends_on, lambda: _made(file, settings), request=Request.of(context, config))
 
 
 def read_scenarios(table: pa.Table) -> "list[Scenario]":

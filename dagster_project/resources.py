@@ -15,6 +15,9 @@ from autograms_assets.workspace import Workspace
 
 __all__ = ["ParquetResource", "WorkspaceResource", "build_resources", "project_root", "storage_root"]
 
+_SECONDS_FOR_A_CHECKPOINT = 300.0
+"""How long a cancelled training may take to write its last checkpoint."""
+
 
 def project_root() -> Path:
     """Return the project's folder."""
@@ -68,5 +71,5 @@ def build_resources(project: Path | None = None, storage: str | None = None) -> 
     return {
         "workspace": WorkspaceResource(project=str(project or project_root()), storage=root),
         "io_manager": ParquetResource(storage=root),
-        "pipes": dg.PipesSubprocessClient(),
+        "pipes": dg.PipesSubprocessClient(termination_timeout_seconds=_SECONDS_FOR_A_CHECKPOINT),
     }

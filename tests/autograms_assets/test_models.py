@@ -1,0 +1,132 @@
+"""Models and their evaluation: trained once, and again only where their own inputs changed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.autograms_assets.chains import TO_DATASETS, Chain, scenario_rows
+from tests.autograms_assets.projects import CHATBOT, ITEMS, SETTINGS, ScratchProject
+from tests.finetuning.openai_endpoint import KEY, FinetuningEndpoint, serve
+
+MODELS = ("sft_model", "dpo_model")
+ALL = (*TO_DATASETS, *MODELS, "evaluation", "leaderboard")
+AT_ENDPOINT = """
+base_url = "{url}"
+
+[defaults.sft]
+backend = "openai"
+model = "gpt-4o-mini"
+
+[defaults.dpo]
+backend = "openai"
+"""
+
+
+@pytest.fixture
+def finetuning() -> Iterator[FinetuningEndpoint]:
+    with serve() as served:
+        served.statuses = ["succeeded"]
+        yield served
+
+
+@pytest.fixture
+def at_endpoint(chain: Chain, finetuning: FinetuningEndpoint, monkeypatch: pytest.MonkeyPatch) -> Chain:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", finetuning.url)
+    chain.project.write("scenarios/items.json", scenario_rows(*(f"{item} {n}" for item in ITEMS for n in range(3))))
+    settings = SETTINGS.partition("[defaults.sft]")[0]
+    chain.project.write("autograms.toml", settings + AT_ENDPOINT.format(url=finetuning.url).lstrip())
+    return chain
+
+
+def test_finetuning_at_an_endpoint_is_paid_once(at_endpoint: Chain, finetuning: FinetuningEndpoint) -> None:
+    outcome = at_endpoint.run(*TO_DATASETS, *MODELS)
+    assert outcome.success, outcome.failures
+    requests = [job["request"] for job in finetuning.jobs.values()]
+    assert [request["method"]["type"] for request in requests] == ["supervised", "dpo"]
+    assert requests[1]["model"] == outcome.metadata["sft_model"]["model"] == "ft:gpt-4o-mini:1"
+    again = at_endpoint.run(*TO_DATASETS, *MODELS)
+    assert again.reused == {*TO_DATASETS, *MODELS}
+    assert len(finetuning.jobs) == 2
+
+
+def test_models_at_an_endpoint_are_not_evaluated_and_it_is_said(at_endpoint: Chain) -> None:
+    outcome = at_endpoint.run(*ALL)
+    assert "were finetuned at an endpoint" in outcome.failures["evaluation"]
+    assert not (at_endpoint.storage / "evaluation" / "desk").exists()
+
+
+def test_a_job_that_fails_is_one_clear_failure(at_endpoint: Chain, finetuning: FinetuningEndpoint) -> None:
+    finetuning.statuses = ["failed"]
+    outcome = at_endpoint.run(*TO_DATASETS, *MODELS)
+    assert list(outcome.failures) == ["sft_model"]
+    assert not (at_endpoint.storage / "sft_model" / "desk").exists()
+
+
+def test_without_pairs_there_is_no_dpo_model(
+    at_endpoint: Chain, project: ScratchProject, finetuning: FinetuningEndpoint
+) -> None:
+    project.add("desk", CHATBOT.replace('rejected_output=f"ok {text}", ', ""))
+    outcome = at_endpoint.run(*TO_DATASETS, *MODELS)
+    assert outcome.success, outcome.failures
+    assert outcome.metadata["dpo_model"]["trained"] is False
+    assert outcome.checks["dpo_dataset:has_pairs"] is False
+    assert len(finetuning.jobs) == 1
+
+
+def test_a_recipe_that_cannot_be_is_refused(ready: Chain) -> None:
+    ready.project.edit("autograms.toml", "[defaults.sft]", '[defaults.sft]\nmodel = "/nowhere/model"')
+    outcome = ready.run("sft_model")
+    assert "no model at /nowhere/model" in outcome.failures["sft_model"]
+    assert not (ready.storage / "sft_model" / "desk").exists()
+
+
+def test_a_dpo_model_needs_its_sft_model(ready: Chain) -> None:
+    outcome = ready.run("dpo_model")
+    assert "sft_model/desk carries no stamp" in outcome.failures["dpo_model"]
+
+
+@pytest.mark.long
+def test_the_whole_chain_trains_once_and_only_what_is_stale(
+    chain: Chain, project: ScratchProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = chain.run(*ALL)
+    assert first.success, first.failures
+    assert first.made == set(ALL)
+    assert first.metadata["sft_model"]["loss"].startswith(
+        "![training and evaluation loss by step](data:image/png;base64,"
+    )
+    assert first.metadata["dpo_model"]["steps"] == 2
+    assert first.metadata["evaluation"]["sft.exact_match_after"] is not None
+    metrics = json.loads((chain.storage / "evaluation" / "desk" / "metrics.json").read_text())
+    assert {"eval_loss_before", "eval_loss_after", "exact_match_before", "exact_match_after"} <= set(metrics["sft"])
+    assert {"preference_accuracy", "margin", "exact_match_after"} <= set(metrics["dpo"])
+    assert metrics["deployment"]["dpo"] == {"conversations": 2, "failed": 0}
+    assert "evaluation:better_than_base" in first.checks
+    assert "desk" in first.metadata["leaderboard"]["board"]
+
+    again = chain.run(*ALL)
+    assert (again.reused, again.versions) == (set(ALL), first.versions)
+
+    project.edit("autograms.toml", "[defaults.dpo]", "[defaults.dpo]\nbeta = 0.3")
+    assert chain.run(*ALL).made == {"dpo_model", "evaluation", "leaderboard"}
+
+    project.edit("autograms.toml", "[defaults.sft]", "[defaults.sft]\nreport_to = []\nlauncher = []")
+    assert chain.run(*ALL).made == set()
+
+    project.edit("chatbots/desk.py", "def formal", "# a comment\ndef formal")
+    assert chain.run(*ALL).made == {"autogram"}
+
+
+@pytest.mark.long
+def test_a_training_that_fails_says_what_the_worker_said(ready: Chain) -> None:
+    broken = Path(ready.project.root / "broken_model")
+    broken.mkdir()
+    (broken / "config.json").write_text('{"model_type": "no such model"}')
+    ready.project.edit("autograms.toml", "[defaults.sft]", f'[defaults.sft]\nmodel = "{broken}"')
+    outcome = ready.run("sft_model")
+    assert "did not finish" in outcome.failures["sft_model"]
+    assert "no such model" in outcome.failures["sft_model"]
+    assert not (ready.storage / "sft_model" / "desk").exists()
