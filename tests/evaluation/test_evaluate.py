@@ -11,6 +11,9 @@ from autograms.settings import EvaluationSettings
 from tests.finetuning.rows import dpo_table, sft_table
 from tests.finetuning.small import Small
 
+# Real trainings: on a busy machine importing their libraries alone can take a minute.
+pytestmark = pytest.mark.timeout(600)
+
 
 def test_metrics_hold_what_is_promised(evaluation: Evaluation) -> None:
     metrics = json.loads((evaluation.report.parent / "metrics.json").read_text(encoding="utf-8"))

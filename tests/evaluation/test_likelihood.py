@@ -7,6 +7,9 @@ from autograms.finetuning.tokens import Row, read_rows
 from tests.finetuning.rows import dpo_table
 from tests.finetuning.small import Small
 
+# Real trainings: on a busy machine importing their libraries alone can take a minute.
+pytestmark = pytest.mark.timeout(600)
+
 
 def test_batches_and_padding_change_nothing(small: Small) -> None:
     rows = list(read_rows(dpo_table(60), "dpo"))[:7]

@@ -8,6 +8,9 @@ from autograms.finetuning import finish_job, prepare_job
 from autograms.settings import SftRecipe
 from tests.finetuning.rows import sft_table
 
+# Real trainings: on a busy machine importing their libraries alone can take a minute.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.mark.long
 def test_the_same_worker_runs_through_dagster_pipes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,9 @@ from autograms.settings import DpoRecipe, LoraSettings, SftRecipe
 from tests.finetuning.rows import dpo_table, sft_table
 from tests.finetuning.small import Small
 
+# Real trainings: on a busy machine importing their libraries alone can take a minute.
+pytestmark = pytest.mark.timeout(600)
+
 TORCHRUN = [str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc_per_node", "2"]
 
 
