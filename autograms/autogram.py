@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+from greenlet import getcurrent
 
 from autograms.conversation import saved
 from autograms.conversation.record import NONE, Memory, Turn
@@ -23,6 +25,7 @@ from autograms.program.context import Caller, Context
 from autograms.program.driver import drive, drive_here, prepare, resume, use_config
 from autograms.program.effects import FINISHED, SAID
 from autograms.program.loading import LoadedProgram, load_autogram, load_program
+from autograms.program.watchdog import guarded
 from autograms.settings import AutogramConfig
 
 __all__ = ["Autogram", "AutogramsReturn", "load_autogram", "use_config"]
@@ -249,6 +252,21 @@ class Autogram:
                 self._go_to_address(context)
         memory.live = _Live(self, context)
         return context
+
+    def release(self, memory: Memory) -> None:
+        """End the program that lives on in a memory; the memory stays, and a later turn runs the program again.
+
+        Its ``finally`` blocks run now and record nothing; left alone, they run whenever garbage is collected.
+        """
+        live, memory.live = memory.live, None
+        if live is None or live.owner is not self or live.thread != threading.get_ident():
+            return
+        program, context = live.context.greenlet, live.context
+        if program:
+            program.parent = getcurrent()
+            with suppress(Exception):
+                guarded(program.throw, context.config.watchdog_seconds)
+        context.greenlet = None
 
     def begin_turn(self, context: Context, user_reply: str | None, kwargs: dict[str, Any]) -> Any:
         """Hand the user's text to the program; return its first effect."""

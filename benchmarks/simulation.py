@@ -1,6 +1,8 @@
 """The client's cost of a simulated call against bare aiohttp, in one run, with an endpoint of its own.
 
     python -m benchmarks.simulation [--conversations 400] [--latency 0.05] [--concurrency 64 256] [--repeat 3]
+    python -m benchmarks.simulation --tail          latencies of 50 ms at the median and 2 s at the longest
+    python -m benchmarks.simulation --scale         2,500 to 10,000 conversations in one process, 256 in flight
 
 Each figure is the difference of two sizes (a quarter and the whole), so that start-up does not count. CPU is this
 client's process alone; the endpoint is a process of its own. Everything counts: the runtime, prompts, the journal and
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -41,6 +44,8 @@ def chatbot():
         reply(f"And what about my other order, the one of last week, number {number}?")
 """
 TURNS = 4
+TAIL = {"median": 0.05, "sigma": 1.0, "longest": 2.0}
+SIZES = (2500, 5000, 10000)
 
 
 def ours(url: str, conversations: int, concurrency: int) -> None:
@@ -115,6 +120,17 @@ def measure(kind: str, url: str, conversations: int, concurrency: int) -> dict[s
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def scale(url: str) -> None:
+    """Show what sizes cost in one process each."""
+    print("| conversations | CPU ms a call | wall s | MB | KB a conversation |")
+    print("|---|---|---|---|---|")
+    start = measure("ours", url, 1, 1)["peak_mb"]
+    for size in SIZES:
+        found = measure("ours", url, size, 256)
+        ms, each = found["cpu"] / found["calls"] * 1000, (found["peak_mb"] - start) / size * 1024
+        print(f"| {size:6d} | {ms:6.3f} | {found['wall']:6.1f} | {found['peak_mb']:5.0f} | {each:5.1f} |", flush=True)
+
+
 def compare(url: str, conversations: int, concurrency: int, latency: float, repeat: int) -> None:
     rows: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
     for _ in range(repeat):
@@ -146,6 +162,8 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--tail", action="store_true", help="a long tail of latencies")
+    parser.add_argument("--scale", action="store_true", help="memory and CPU at 2,500 to 10,000 conversations")
     parser.add_argument("--one", choices=("ours", "floor"), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -156,11 +174,15 @@ def main() -> None:
 
     endpoint = Endpoint()
     try:
-        endpoint.script(latency=options.latency)
+        if options.scale:
+            scale(endpoint.url)
+            return
+        endpoint.script(latency=TAIL if options.tail else options.latency)
+        mean = TAIL["median"] * math.exp(TAIL["sigma"] ** 2 / 2) if options.tail else options.latency
         print("| in flight | client | CPU ms a call | to the floor | wall s | ideal s | MB |")
         print("|---|---|---|---|---|---|---|")
         for concurrency in options.concurrency:
-            compare(endpoint.url, options.conversations, concurrency, options.latency, options.repeat)
+            compare(endpoint.url, options.conversations, concurrency, mean, options.repeat)
     finally:
         endpoint.stop()
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from autograms.conversation.atomic import AnyPath, replacing, storage_path
 from autograms.conversation.columns import list_column, split_list, struct_column, text_column, text_list_column
+from autograms.conversation.garbage import collecting_seldom
 from autograms.conversation.record import SCHEMA_VERSION, Call, Memory, Prompt, Turn
 from autograms.errors import RecordError
 
@@ -139,8 +140,7 @@ def _batch(memories: Sequence[Memory]) -> pa.RecordBatch:
 
 def _nested(rows: Sequence[Sequence[Any]], shape: pa.StructType, types: dict[str, pa.DataType]) -> pa.Array:
     objects = list(chain.from_iterable(rows))
-    values = zip(*map(attrgetter(*types), objects), strict=True) if objects else [()] * len(types)
-    columns = [_column(column, kind) for column, kind in zip(values, types.values(), strict=True)]
+    columns = [_column(list(map(attrgetter(name), objects)), kind) for name, kind in types.items()]
     return list_column(map(len, rows), struct_column(shape, columns))
 
 
@@ -271,6 +271,7 @@ def write_memories(
     own = MEMORY_SCHEMA.metadata or {}
     schema = MEMORY_SCHEMA.with_metadata({**{k.encode(): v.encode() for k, v in (metadata or {}).items()}, **own})
     with (
+        collecting_seldom(),
         replacing(path) as file,
         pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
     ):

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from autograms.autogram import Autogram
+from autograms.conversation.garbage import collecting_seldom
 from autograms.conversation.journal import Journal, read_journal
 from autograms.conversation.record import Memory, Prompt
 from autograms.errors import CredentialsError, ModelNameError, classify
@@ -89,7 +90,9 @@ class Simulator:
             ModelNameError: Where there is no such model.
         """
         run = _Run(self, journal, previous, fresh, fingerprint, on_progress, chatbot_memory, user_memory)
-        return asyncio.run(run.all(scenarios))
+        with collecting_seldom():
+            asyncio.run(run.all(scenarios))
+        return run.result()
 
 
 class _Run:
@@ -116,12 +119,16 @@ class _Run:
         entries = read_journal(journal) if journal is not None else ()
         self.answers = Answers() if fresh else Answers(previous, entries)
         self.journal = Journal(journal) if journal is not None else None
+        self.memories: list[Memory | None] = []
         self.progress = Progress()
         self.started = self.reported = time.monotonic()
 
-    async def all(self, scenarios: Sequence[Scenario]) -> Simulation:
-        """Simulate every scenario, at most ``concurrency`` at once."""
-        memories: list[Memory | None] = [None] * len(scenarios)
+    async def all(self, scenarios: Sequence[Scenario]) -> None:
+        """Simulate every scenario, at most ``concurrency`` at once.
+
+        It returns nothing: ``asyncio.run`` renders a task's whole result as text when it restores Ctrl-C.
+        """
+        self.memories = [None] * len(scenarios)
         self.progress.total = len(scenarios)
         waiting = iter(enumerate(scenarios))
         try:
@@ -129,7 +136,7 @@ class _Run:
             self.userbot.run_init()
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self.concurrency, len(scenarios))):
-                    group.create_task(self._work(waiting, memories))
+                    group.create_task(self._work(waiting))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -138,15 +145,18 @@ class _Run:
             for model in self._models():
                 await model.close()
         self._report(at_once=True)
-        return Simulation([memory for memory in memories if memory is not None], self.progress)
+
+    def result(self) -> Simulation:
+        """Return what was made, in the scenarios' order."""
+        return Simulation([memory for memory in self.memories if memory is not None], self.progress)
 
     def _models(self) -> list[Model]:
         found = [self.chatbot.model, self.chatbot.classifier, self.userbot.model, self.userbot.classifier]
         return list({id(model): model for model in found if model is not None}.values())
 
-    async def _work(self, waiting: Iterator[tuple[int, Scenario]], memories: list[Memory | None]) -> None:
+    async def _work(self, waiting: Iterator[tuple[int, Scenario]]) -> None:
         for number, scenario in waiting:
-            memories[number] = await self._converse(scenario)
+            self.memories[number] = await self._converse(scenario)
             self.progress.finished += 1
             self._report()
 
@@ -176,7 +186,8 @@ class _Run:
             chat.status, chat.error, chat.error_message = "failed", failure.error, failure.message
             chat.error_place, chat.error_side = failure.place, side.side
             self.progress.failed += 1
-        chat.live = user.live = None
+        self.chatbot.release(chat)
+        self.userbot.release(user)
         return _joined(chat, user)
 
     def _memory(self, autogram: Autogram, scenario: Scenario, start: str | None) -> Memory:
@@ -203,13 +214,14 @@ class _Run:
         return autogram.end_turn(context, effect)
 
     def _report(self, *, at_once: bool = False) -> None:
+        if self.on_progress is None and not at_once:
+            return
         now = time.monotonic()
-        if self.on_progress is not None and (at_once or now - self.reported >= _REPORT_EVERY):
+        if at_once or now - self.reported >= _REPORT_EVERY:
             self.reported = now
             self.progress.seconds = now - self.started
-            self.on_progress(self.progress)
-        elif at_once:
-            self.progress.seconds = now - self.started
+            if self.on_progress is not None:
+                self.on_progress(self.progress)
 
 
 def _joined(chat: Memory, user: Memory) -> Memory:

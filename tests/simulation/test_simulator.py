@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import signal
@@ -318,3 +319,32 @@ def test_supervised_calls_are_not_paid(load):
     call = simulation.memories[0].calls[0]
     assert (call.output, call.rejected, call.score, call.tags) == ("Dear customer.", ("yo",), 1.0, ("formal",))
     assert isinstance(Simulator(chatbot).userbot, Autogram)
+
+
+def test_programs_end_with_their_conversations(load):
+    body = """
+    ended = []
+
+    def chatbot():
+        try:
+            while True:
+                reply("a")
+        finally:
+            ended.append(1)
+    """
+    chatbot = load("bot", body, model=ScriptedModel())
+    userbot = load("user", USERBOT, model=ScriptedModel())
+    gc.disable()
+    try:
+        memories = Simulator(chatbot, userbot).run(plain_scenarios(3, num_turns=1, seed=0)).memories
+    finally:
+        gc.enable()
+    assert [memory.status for memory in memories] == ["completed"] * 3
+    assert len(chatbot.program.module.ended) == 3
+
+
+def test_a_simulation_leaves_the_garbage_collector_as_it_was(load):
+    chatbot = load("bot", 'def chatbot():\n    reply("a")\n', model=ScriptedModel())
+    before = gc.get_threshold()
+    Simulator(chatbot, load("user", USERBOT, model=ScriptedModel())).run(plain_scenarios(1, num_turns=1, seed=0))
+    assert gc.get_threshold() == before
