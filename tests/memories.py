@@ -62,15 +62,14 @@ def desk_memory(number: int = 0, *, product: str | None = None, **fields: object
         "yes_or_no", "Is something broken?", "Yes", first=1, kind="choice", choices=("Yes", "No"), supervised=True,
         supervisor="rules", tags=("decision",), rejected=("No",), model=None,
     )  # fmt: skip
-    parent = len(recorder.memory.calls) + 1
-    recorder.call(
-        "thought", "Think about it.", f"The {product} is broken.", parent=parent, model="openai/x", cost_usd=0.1
-    )
-    recorder.call(
+    parent = recorder.call(
         "reply_instruction", "Answer formally.", f"We regret that your {product} broke.", supervised=True,
         supervisor="formal", score=0.9, tags=("formal", "long answer"), rejected=(f"oops, {product} broke", "lol"),
         place="chatbot:12", milliseconds=3.5, request="ab12",
     )  # fmt: skip
+    recorder.call(
+        "thought", "Think about it.", f"The {product} is broken.", parent=parent, model="openai/x", cost_usd=0.1
+    )
     recorder.say("assistant", f"We regret that your {product} broke.")
     recorder.call(
         "generate_object", "Write a ticket.", json.dumps({"product": product}), kind="object", score=0.2,
@@ -90,51 +89,77 @@ def desk_memories(count: int) -> list[Memory]:
 
 text = st.text(max_size=12)
 maybe = st.none() | text
-index = st.integers(-1, 5)
 number = st.floats(allow_nan=False, allow_infinity=False)
-calls = st.builds(
-    Call,
-    primitive=text,
-    kind=st.sampled_from(["text", "choice", "object", "embedding", "step"]),
-    prompt=st.builds(Prompt, index, index, index, index),
-    output=maybe,
-    side=st.sampled_from(["chatbot", "user"]),
-    choices=st.lists(text, max_size=3).map(tuple),
-    schema=maybe,
-    place=maybe,
-    parent=st.none() | st.integers(0, 9),
-    supervised=st.booleans(),
-    supervisor=maybe,
-    score=st.none() | number,
-    rejected=st.lists(text, max_size=3).map(tuple),
-    tags=st.lists(text, max_size=3).map(tuple),
-    model=maybe,
-    params=maybe,
-    input_tokens=st.integers(0, 2**40),
-    output_tokens=st.integers(0, 2**40),
-    cost_usd=st.none() | number,
-    milliseconds=number,
-    reused=st.booleans(),
-    request=maybe,
-    error=maybe,
-)
-turns = st.builds(
-    Turn, st.sampled_from(["assistant", "user"]), maybe, st.integers(0, 9), address=maybe, data=maybe, kwargs=maybe
-)
-any_memory = st.builds(
-    Memory,
-    autogram=text,
-    scenario=text,
-    fingerprint=text,
-    status=st.sampled_from(["completed", "failed", "truncated"]),
-    error=maybe,
-    error_message=maybe,
-    error_place=maybe,
-    error_side=maybe,
-    seed=st.integers(-(2**63), 2**63 - 1),
-    scenario_data=maybe,
-    messages=st.lists(st.tuples(text, text, maybe), max_size=4),
-    history=st.lists(st.tuples(index, index), max_size=4),
-    calls=st.lists(calls, max_size=4),
-    turns=st.lists(turns, max_size=4),
-)
+texts = st.lists(text, max_size=3).map(tuple)
+
+
+def _upto(count: int, least: int = -1) -> st.SearchStrategy[int]:
+    return st.integers(least, count - 1)
+
+
+def _call(messages: int, nodes: int, before: int) -> st.SearchStrategy[Call]:
+    return st.builds(
+        Call,
+        primitive=text,
+        kind=st.sampled_from(["text", "choice", "object", "embedding", "step"]),
+        prompt=st.builds(Prompt, _upto(messages), _upto(nodes), _upto(nodes), _upto(messages)),
+        output=maybe,
+        side=st.sampled_from(["chatbot", "user"]),
+        choices=texts,
+        schema=maybe,
+        place=maybe,
+        parent=st.none() | _upto(before, 0) if before else st.none(),
+        supervised=st.booleans(),
+        supervisor=maybe,
+        score=st.none() | number,
+        rejected=texts,
+        tags=texts,
+        model=maybe,
+        params=maybe,
+        input_tokens=st.integers(0, 2**40),
+        output_tokens=st.integers(0, 2**40),
+        cost_usd=st.none() | number,
+        milliseconds=number,
+        reused=st.booleans(),
+        request=maybe,
+        error=maybe,
+    )
+
+
+@st.composite
+def _any_memory(draw: st.DrawFn) -> Memory:
+    """Any record that holds together: its indices lead somewhere, and its history forwards."""
+    messages = draw(st.lists(st.tuples(text, text, maybe), max_size=4))
+    nodes = draw(st.integers(0, 4)) if messages else 0
+    calls = draw(st.integers(0, 4))
+    turn = st.builds(
+        Turn,
+        st.sampled_from(["assistant", "user"]),
+        maybe,
+        _upto(calls + 1, 0),
+        address=maybe,
+        data=maybe,
+        kwargs=maybe,
+    )
+    return draw(
+        st.builds(
+            Memory,
+            autogram=text,
+            scenario=text,
+            fingerprint=text,
+            status=st.sampled_from(["completed", "failed", "truncated"]),
+            error=maybe,
+            error_message=maybe,
+            error_place=maybe,
+            error_side=maybe,
+            seed=st.integers(-(2**63), 2**63 - 1),
+            scenario_data=maybe,
+            messages=st.just(messages),
+            history=st.tuples(*(st.tuples(_upto(node), _upto(len(messages), 0)) for node in range(nodes))).map(list),
+            calls=st.tuples(*(_call(len(messages), nodes, call) for call in range(calls))).map(list),
+            turns=st.lists(turn, max_size=4),
+        )
+    )
+
+
+any_memory = _any_memory()

@@ -63,7 +63,7 @@ def test_messages_with_further_fields_come_back_as_they_were() -> None:
 def test_rows_say_where_they_come_from() -> None:
     row = build_sft([desk_memory(3)], DEFAULTS).table.slice(1, 1).to_pylist()[0]
     assert {name: row[name] for name in ("autogram", "scenario", "call", "primitive", "place", "kind")} == {
-        "autogram": "desk", "scenario": "s3", "call": 3, "primitive": "reply_instruction", "place": "chatbot:12",
+        "autogram": "desk", "scenario": "s3", "call": 2, "primitive": "reply_instruction", "place": "chatbot:12",
         "kind": "text",
     }  # fmt: skip
     assert (row["supervisor"], row["score"], row["tags"]) == ("formal", 0.9, ["formal", "long answer"])
