@@ -6,9 +6,11 @@ what the memory recorded.
 
 from __future__ import annotations
 
+import inspect
+import random
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +19,12 @@ import orjson
 from greenlet import getcurrent
 
 from autograms.conversation import saved
+from autograms.conversation.checking import check
 from autograms.conversation.record import NONE, Memory, Turn
-from autograms.errors import DivergenceError, ProgramError, ProgramFileError
+from autograms.errors import DivergenceError, ProgramError, ProgramFileError, RecordError
 from autograms.models import resolve_model
 from autograms.models.base import Model
-from autograms.program.context import Caller, Context
+from autograms.program.context import Caller, Context, current_or_none
 from autograms.program.driver import drive, drive_here, prepare, resume, use_config
 from autograms.program.effects import FINISHED, SAID
 from autograms.program.loading import LoadedProgram, load_autogram, load_program
@@ -85,7 +88,8 @@ class Autogram:
         self.on_change = on_change
         self.side = side
         self.program: LoadedProgram | None = getattr(root_function, "__autograms_program__", None)
-        self.name = name or (self.program.path.stem if self.program else root_function.__name__)
+        plain_name = getattr(root_function, "__name__", type(root_function).__name__)
+        self.name = name or (self.program.path.stem if self.program else plain_name)
         self._api_key = (api_keys or {}).get("openai")
         self._model: Model | str = "offline/demo" if test_mode else model or self.config.chatbot_model
         self._classifier: Model | str | None = None if model or test_mode else self.config.classifier_model
@@ -122,7 +126,10 @@ class Autogram:
     @property
     def files(self) -> list[str]:
         """The program's source files, as they stand in tracebacks."""
-        return self.program.files if self.program else [self.root_function.__code__.co_filename]
+        if self.program is not None:
+            return self.program.files
+        code = getattr(inspect.unwrap(self.root_function), "__code__", None)
+        return [code.co_filename] if code is not None else []
 
     def _resolve(self, name: str) -> Model:
         config = self.config
@@ -153,29 +160,21 @@ class Autogram:
         Raises:
             AutogramsError: And whatever the program itself raises.
         """
-        memory = memory_object if memory_object is not None else Memory(autogram=self.name)
-        mark = _Mark(memory)
-        try:
+        memory = memory_object if memory_object is not None else self.new_memory()
+        with _turn_of(memory):
             context = self.attach(memory)
             effect = drive_here(context, self.begin_turn(context, user_reply, kwargs))
             return self.end_turn(context, effect), memory
-        except BaseException:
-            mark.roll_back()
-            raise
 
     async def areply(
         self, user_reply: str | None = None, memory_object: Memory | None = None, **kwargs: Any
     ) -> tuple[str | None, Memory]:
         """Do as :meth:`reply` does, inside a running event loop."""
-        memory = memory_object if memory_object is not None else Memory(autogram=self.name)
-        mark = _Mark(memory)
-        try:
+        memory = memory_object if memory_object is not None else self.new_memory()
+        with _turn_of(memory):
             context = self.attach(memory)
             effect = await drive(context, self.begin_turn(context, user_reply, kwargs))
             return self.end_turn(context, effect), memory
-        except BaseException:
-            mark.roll_back()
-            raise
 
     def apply(
         self,
@@ -199,19 +198,21 @@ class Autogram:
             text, memory = self.reply(user_reply, memory_object, **kwargs)
             data = memory.turns[-1].data
             return AutogramsReturn(memory, text, None if data is None else orjson.loads(data))
-        memory = memory_object if memory_object is not None else Memory(autogram=self.name)
-        mark = _Mark(memory)
-        try:
+        memory = memory_object if memory_object is not None else self.new_memory()
+        with _turn_of(memory):
             context = self.attach(memory)
-            if self._external(function.__name__) is None:
-                raise ProgramError(f"{function.__name__}() is no function of {self.name}'s file; define it there")
-            turn = Turn("external", function.__name__, context.next_call, kwargs=_kwargs_text(memory, kwargs))
-            memory.turns.append(turn)
+            name = getattr(function, "__name__", repr(function))
+            if self._external(name) is None:
+                raise ProgramError(f"{name}() is no function of {self.name}'s file; define it there")
+            memory.turns.append(Turn("external", name, context.next_call, kwargs=_kwargs_text(memory, kwargs)))
             context.next_turn += 1
             return AutogramsReturn(memory, func_return=self._run_external(context, function, kwargs))
-        except BaseException:
-            mark.roll_back()
-            raise
+
+    def new_memory(self) -> Memory:
+        """Return the memory of a new conversation, whose ``random`` has a seed of its own."""
+        outer = current_or_none()
+        source = random.SystemRandom() if outer is None else outer.random
+        return Memory(autogram=self.name, seed=source.getrandbits(63))
 
     def serialize(self, memory: Memory) -> str:
         """Return a memory as JSON text, which :meth:`deserialize` reads in any process.
@@ -241,6 +242,7 @@ class Autogram:
         if live is not None and live.owner is self and live.thread == threading.get_ident():
             return live.context
         self.run_init()
+        check(memory)
         context = self._context(memory, caller)
         if memory.turns:
             try:
@@ -249,7 +251,7 @@ class Autogram:
                 if self.on_change != "address":
                     raise
                 context = self._context(memory, caller)
-                self._go_to_address(context)
+                self._move(context)
         memory.live = _Live(self, context)
         return context
 
@@ -323,11 +325,14 @@ class Autogram:
     # --------------------------------------------------------------------------------------------------- replaying
 
     def _replay(self, context: Context) -> None:
-        """Run the program against everything that the memory recorded."""
+        """Run the program against everything that the memory recorded since it last moved to a changed program."""
         turns = context.memory.turns
+        moves = [index for index, turn in enumerate(turns) if turn.role == "moved"]
+        if moves:
+            self._go_to_address(context, moves[-1])
         while context.next_turn < len(turns):
             turn = turns[context.next_turn]
-            kwargs = orjson.loads(turn.kwargs) if turn.kwargs else {}
+            kwargs = _kwargs_of(turn)
             if turn.role == "external":
                 context.next_turn += 1
                 self._run_external(context, self._external(turn.content or ""), kwargs)
@@ -338,27 +343,36 @@ class Autogram:
             elif effect is not SAID:
                 raise context.diverged(turns[context.next_turn], "a call that was not made then")
 
-    def _go_to_address(self, context: Context) -> None:
-        """Start the changed program at the address where it was suspended, with a history of what was said."""
-        turns = context.memory.turns
-        last = next((turn for turn in reversed(turns) if turn.role == "assistant"), None)
+    def _move(self, context: Context) -> None:
+        """Move to the changed program: note in the memory at which address it goes on, and start it there."""
+        memory = context.memory
+        last = next((turn for turn in reversed(memory.turns) if turn.role == "assistant"), None)
         if last is None or last.address is None:
             raise DivergenceError(
                 "the program has changed, and the call at which it was suspended carries no ADDRESS to resume at"
             )
-        context.next_turn, context.next_call = len(turns), len(context.memory.calls)
-        context.address_path = last.address.split(" > ")
-        kwargs: dict[str, Any] = next((orjson.loads(turn.kwargs) for turn in turns if turn.kwargs), {})
-        for turn in turns:
+        kwargs = next((turn.kwargs for turn in memory.turns if turn.kwargs), None)
+        memory.turns.append(Turn("moved", None, len(memory.calls), last.address, kwargs=kwargs))
+        self._go_to_address(context, len(memory.turns) - 1)
+
+    def _go_to_address(self, context: Context, index: int) -> None:
+        """Start the program at the address of a move, with a history of what was said before it."""
+        turns = context.memory.turns
+        move = turns[index]
+        context.next_turn, context.next_call = index + 1, move.after
+        context.address_path = (move.address or "").split(" > ")
+        for turn in turns[:index]:
             if turn.content and turn.role in ("assistant", "user"):
                 context.log(turn.role, turn.content)
                 context.user_text = turn.content if turn.role == "user" else context.user_text
-        prepare(context, self.root_function, kwargs)
+        context.root_kwargs = _kwargs_of(move)
+        prepare(context, self.root_function, context.root_kwargs)
 
     # ---------------------------------------------------------------------------------------------------- external
 
     def _external(self, name: str) -> Callable[..., Any] | None:
-        module = self.program.module.__dict__ if self.program else self.root_function.__globals__
+        root = inspect.unwrap(self.root_function)
+        module = self.program.module.__dict__ if self.program else getattr(root, "__globals__", {})
         found = module.get(name)
         return found if callable(found) else None
 
@@ -395,13 +409,31 @@ class _Mark:
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.sizes = [len(part) for part in (memory.messages, memory.history, memory.calls, memory.turns)]
+        self.unsaveable = memory.unsaveable
 
     def roll_back(self) -> None:
         """Take back what the turn recorded; the program is made anew by a replay when it is needed."""
         memory = self.memory
         for part, size in zip((memory.messages, memory.history, memory.calls, memory.turns), self.sizes, strict=True):
             del part[size:]  # type: ignore[attr-defined]
+        memory.unsaveable = self.unsaveable
         memory.live = None
+
+
+@contextmanager
+def _turn_of(memory: Memory) -> Iterator[None]:
+    """Keep a memory to one turn at a time, and as it was where the turn fails."""
+    if memory.busy:
+        raise ProgramError("a turn of this conversation is under way already; wait for it before the next one")
+    mark = _Mark(memory)
+    memory.busy = True
+    try:
+        yield
+    except BaseException:
+        mark.roll_back()
+        raise
+    finally:
+        memory.busy = False
 
 
 def _kwargs_text(memory: Memory, kwargs: dict[str, Any]) -> str | None:
@@ -413,6 +445,16 @@ def _kwargs_text(memory: Memory, kwargs: dict[str, Any]) -> str | None:
         bad = [key for key, value in kwargs.items() if not _is_plain(value)]
         memory.unsaveable = ", ".join(f"{key}={type(kwargs[key]).__name__}" for key in bad)
         return None
+
+
+def _kwargs_of(turn: Turn) -> dict[str, Any]:
+    try:
+        kwargs = orjson.loads(turn.kwargs) if turn.kwargs else {}
+    except orjson.JSONDecodeError as error:
+        raise RecordError(f"the saved memory is damaged: the keywords of a turn: {error}") from None
+    if not isinstance(kwargs, dict):
+        raise RecordError(f"the saved memory is damaged: the keywords of a turn are a {type(kwargs).__name__}")
+    return kwargs
 
 
 def _is_plain(value: Any) -> bool:

@@ -17,10 +17,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from autograms.conversation.checking import check_version
 from autograms.conversation.prompt import wire_messages
 from autograms.errors import RecordError
 
-__all__ = ["SCHEMA_VERSION", "Call", "Memory", "Prompt", "Turn", "plain_fields"]
+__all__ = ["PLAIN_FIELDS", "SCHEMA_VERSION", "Call", "Memory", "Prompt", "Turn", "plain_fields"]
 
 SCHEMA_VERSION = 1
 NONE = -1
@@ -114,7 +115,8 @@ class Turn:
     """Something that was said.
 
     Attributes:
-        role: ``assistant`` or ``user``.
+        role: ``assistant`` or ``user``; ``external`` for a function that was run from outside (``content`` is its
+            name), ``moved`` where a changed program went on at an address.
         content: The text; ``None`` where the agent's program ended, or the user said nothing.
         after: How many calls of the chatbot's program came before it.
         address: The ``ADDRESS`` of the call that said it, where it carries one.
@@ -171,6 +173,10 @@ class Memory:
     version: int = SCHEMA_VERSION
     live: Any = field(default=None, repr=False, compare=False)
     """The suspended program, where it still lives in this process; never stored."""
+    busy: bool = field(default=False, repr=False, compare=False)
+    """Whether a turn is under way; never stored."""
+    checked: bool = field(default=False, repr=False, compare=False)
+    """Whether it was seen to hold together since it was read; never stored."""
     unsaveable: str | None = field(default=None, repr=False, compare=False)
     """What keeps the memory from being saved: keywords of the root function that are no plain data."""
 
@@ -198,7 +204,11 @@ class Memory:
 
     def transcript(self) -> list[dict[str, str]]:
         """Return what was said as ``{"role", "content"}``, empty turns left out."""
-        return [{"role": turn.role, "content": turn.content} for turn in self.turns if turn.content]
+        return [
+            {"role": turn.role, "content": turn.content}
+            for turn in self.turns
+            if turn.content and turn.role in ("assistant", "user")
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the memory as plain containers (JSON's types), the form of saved memories and ``.pkl`` files."""
@@ -218,23 +228,19 @@ class Memory:
         """
         if not isinstance(data, dict) or "calls" not in data or "version" not in data:
             raise RecordError("not a saved memory: expected an object with 'version', 'messages', 'calls' and 'turns'")
-        if data["version"] > SCHEMA_VERSION:
-            raise RecordError(
-                f"the memory has schema version {data['version']}, this release reads up to {SCHEMA_VERSION}; "
-                "upgrade autograms"
-            )
+        check_version(data["version"])
         try:
-            memory = cls(**{name: data[name] for name in _PLAIN_FIELDS if name in data})
+            memory = cls(**{name: data[name] for name in PLAIN_FIELDS if name in data})
             memory.messages = [tuple(message) for message in data["messages"]]
             memory.history = [tuple(node) for node in data["history"]]
             memory.calls = [_call_from_dict(call) for call in data["calls"]]
             memory.turns = [Turn(**turn) if "content" in turn else Turn(content=None, **turn) for turn in data["turns"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RecordError(f"the saved memory is damaged: {type(error).__name__}: {error}") from error
         return memory
 
 
-_PLAIN_FIELDS = (
+PLAIN_FIELDS = (
     "version",
     "autogram",
     "scenario",
@@ -251,7 +257,7 @@ _PLAIN_FIELDS = (
 
 def plain_fields(memory: Memory) -> dict[str, Any]:
     """Return the fields of a memory that are single values."""
-    return {name: getattr(memory, name) for name in _PLAIN_FIELDS}
+    return {name: getattr(memory, name) for name in PLAIN_FIELDS}
 
 
 _CALL_DEFAULTS = {

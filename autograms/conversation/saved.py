@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from autograms.conversation.record import SCHEMA_VERSION, Call, Memory, Prompt, Turn, plain_fields
+from autograms.conversation.checking import check, check_version
+from autograms.conversation.record import PLAIN_FIELDS, Call, Memory, Prompt, Turn, plain_fields
 from autograms.errors import RecordError
 
 __all__ = ["dumps", "loads"]
@@ -20,6 +21,7 @@ __all__ = ["dumps", "loads"]
 _CALL_FIELDS = tuple(Call.__dataclass_fields__)
 _TURN_FIELDS = tuple(Turn.__dataclass_fields__)
 _TUPLES = frozenset({"choices", "rejected", "tags"})
+_FLAGS = frozenset({"reused", "supervised"})
 
 
 def dumps(memory: Memory) -> str:
@@ -51,25 +53,25 @@ def loads(text: str | bytes) -> Memory:
     """
     try:
         data = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+    except (orjson.JSONDecodeError, TypeError) as error:
         raise RecordError(f"not a saved memory: {error}") from None
     if not isinstance(data, dict) or not {"version", "calls", "turns", "messages", "history"} <= data.keys():
         raise RecordError("not a saved memory: expected an object with version, messages, history, calls and turns")
-    if data["version"] > SCHEMA_VERSION:
-        raise RecordError(
-            f"the memory has schema version {data['version']}, this release reads up to {SCHEMA_VERSION}; "
-            "upgrade autograms"
-        )
+    check_version(data["version"])
     try:
-        return Memory(
-            **{name: value for name, value in data.items() if name not in ("messages", "history", "calls", "turns")},
-            messages=[tuple(message) for message in data["messages"]],
-            history=[tuple(node) for node in data["history"]],
-            calls=_rows(Call, _CALL_FIELDS, data["calls"]),
-            turns=_rows(Turn, _TURN_FIELDS, data["turns"]),
+        memory = Memory(
+            **{name: data.pop(name) for name in PLAIN_FIELDS if name in data},
+            messages=list(map(tuple, data.pop("messages"))),
+            history=list(map(tuple, data.pop("history"))),
+            calls=_rows(Call, _CALL_FIELDS, data.pop("calls")),
+            turns=_rows(Turn, _TURN_FIELDS, data.pop("turns")),
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if data:
+            raise ValueError(f"unknown field {sorted(data)[0]!r}")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise RecordError(f"the saved memory is damaged: {type(error).__name__}: {error}") from error
+    check(memory)
+    return memory
 
 
 def _columns(items: list[Any], fields: tuple[str, ...]) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def _columns(items: list[Any], fields: tuple[str, ...]) -> dict[str, Any]:
         if name == "prompt":
             values = [tuple(value) for value in values]
         distinct = {value: index for index, value in enumerate(dict.fromkeys(values))}
-        if len(distinct) == 1 and not values[0] and values[0] != 0:
+        if all(value is _absent(name) or value == () for value in distinct):
             continue
         if len(distinct) * 2 <= len(values):
             columns[name] = {"of": list(distinct), "at": [distinct[value] for value in values]}
@@ -97,9 +99,14 @@ def _rows(make: Callable[..., Any], fields: tuple[str, ...], columns: dict[str, 
     return list(map(make, *values))
 
 
+def _absent(name: str) -> Any:
+    """Return the value of a column that is left out."""
+    return () if name in _TUPLES else False if name in _FLAGS else None
+
+
 def _values(name: str, column: Any, count: int) -> Iterable[Any]:
     if column is None:
-        return repeat(() if name in _TUPLES else False if name in ("supervised", "reused") else None, count)
+        return repeat(_absent(name), count)
     values = column["of"] if isinstance(column, dict) else column
     if name in _TUPLES:
         values = [tuple(value) for value in values]

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 
 from autograms import errors
 from autograms.conversation.record import NONE, Call, Prompt
-from autograms.errors import ModelError, ProgramError, nearest
+from autograms.errors import ProgramError, RecordError, nearest
 from autograms.models.base import Kind, Request
 from autograms.primitives.supervision import Supervision, supervise
 from autograms.program.context import Context, current, current_or_none
+from autograms.program.driver import recorded_error
 from autograms.program.effects import AskModel
 
 __all__ = ["ALL", "CHAT_KEYWORDS", "ask", "primitive", "text_output"]
@@ -75,6 +76,7 @@ def ask(
     check: Callable[[str], Any] | None = None,
     max_turns: int | None = None,
     role: str = "instruction",
+    extra: str | None = None,
     history: bool = True,
     before: list[tuple[str, str, str | None]] | None = None,
 ) -> str:
@@ -91,6 +93,7 @@ def ask(
         check: A further test of the answer.
         max_turns: User turns that the call sees, ``None`` for all.
         role: The pool role of the question.
+        extra: Further fields of the question's message, as JSON text.
         history: Whether the call sees the history and the system prompt.
         before: Messages that stand before the question where it does not.
 
@@ -101,37 +104,44 @@ def ask(
     context = current()
     schema_text = None if schema is None else json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     if context.next_call < len(context.memory.calls):
-        call = context.recorded(name, text, choices, schema_text)
+        call = context.recorded(name, text, choices, schema_text, before)
         index, replayed = context.next_call - 1, True
-        if "_supervision" not in options or options["_supervision"] is None:
-            return _recorded_answer(call)
-        supervision = options["_supervision"]
+        supervision = options.get("_supervision")
+        if supervision is None or not call.supervised:
+            return _recorded_answer(context, call, index)
     else:
         supervision = options.pop("_supervision", _ABSENT)
-        params, model, extra = _split(context, name, options, text, warn=supervision is _ABSENT)
+        params, model, parts = _split(context, name, options, text, warn=supervision is _ABSENT)
+        extra = extra or parts
         prompt = _prompt(context, kind, text, role, extra, max_turns, history, before)
         recorded_kind = "logits" if name == "multiple_choice_logits" else kind
         call = Call(
             name, recorded_kind, prompt, None, context.side, choices, schema_text, context.place(), context.parent_call
         )
-        params = _with_defaults(context, params)
+        params = _with_defaults(context, kind, params)
         if params or model:
             call.params = json.dumps({**({"model": model} if model else {}), **params}, ensure_ascii=False, default=str)
         index, replayed = context.begin(call), False
         if supervision is None or supervision is _ABSENT:
             return _ask_model(context, call, _request(context, call, schema, model, params, check))
-    call.supervised, call.supervisor = True, supervision.name
+        call.supervised, call.supervisor = True, supervision.name
     return supervise(context, supervision, call, index, encode, replayed=replayed)
 
 
 _ABSENT: Any = object()
 
 
-def _recorded_answer(call: Call) -> str:
+def _recorded_answer(context: Context, call: Call, index: int) -> str:
+    """Return what the journal holds, past the calls of a supervisor that does not act any more."""
+    if call.supervised:
+        calls, inside = context.memory.calls, {index}
+        while context.replaying and calls[context.next_call].parent in inside:
+            inside.add(context.next_call)
+            context.next_call += 1
     if call.error is not None:
-        name, _, message = call.error.partition(": ")
-        raise getattr(errors, name, ModelError)(message)
-    assert call.output is not None
+        raise recorded_error(call.error)
+    if call.output is None or (call.kind == "choice" and call.output not in call.choices):
+        raise RecordError(f"the saved memory is damaged: no answer of call {index + 1} ({call.primitive})")
     return call.output
 
 
@@ -184,9 +194,9 @@ def _request(
     )
 
 
-def _with_defaults(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(context: Context, kind: Kind, params: dict[str, Any]) -> dict[str, Any]:
     config = context.config
-    if config.chatbot_generation_args:
+    if config.chatbot_generation_args and kind != "choice":
         params = {**config.chatbot_generation_args, **params}
     if config.max_tokens is not None and "max_tokens" not in params and "max_completion_tokens" not in params:
         params = {**params, "max_tokens": config.max_tokens}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
+from autograms import errors
 from autograms.conversation.record import NONE, Call, Prompt
 from autograms.errors import AddressError, ProgramError, nearest
 from autograms.primitives.asking import ALL, primitive
@@ -89,7 +92,6 @@ def TRANSITION(
 
 def _adapted(supervisor: Callable[..., Any], question: str, answers: list[str]) -> Callable[..., Any]:
     """Call a transition's supervisor with the transition, or as that of the choice it is, as it was written for."""
-    import inspect
 
     @functools.wraps(supervisor)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -125,8 +127,7 @@ def step(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if context.replaying:
         call = context.recorded("step", name)
         if call.error is not None:
-            kind, _, message = call.error.partition(": ")
-            raise _recorded_error(kind)(message)
+            raise _same_error(*call.error.partition(": ")[::2], function)
         return json.loads(call.output or "null")
     prompt = Prompt(NONE, NONE, NONE, context.intern("step", name))
     call = Call("step", "step", prompt, None, context.side, place=context.place(), parent=context.parent_call)
@@ -135,16 +136,39 @@ def step(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = context.switch(RunStep(call, functools.partial(function, *args, **kwargs)))
         call.output = plain(result, f"the result of step({name})")
     except Exception as error:
-        call.error = f"{type(error).__name__}: {error}"
-        raise
+        made, call.error = _recordable(error, function)
+        raise made from error
     return json.loads(call.output)
 
 
-def _recorded_error(name: str) -> type[Exception]:
+def _recordable(error: Exception, function: Callable[..., Any]) -> tuple[Exception, str]:
+    """Return an error as a resumed program will meet it, and as the journal holds it.
+
+    That is the error itself where its class is found by its name from the step's function and takes one message, and
+    else the nearest class above of which that holds.
+    """
+    message = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
+    for kind in type(error).__mro__:
+        made = _same_error(kind.__name__, message, function)
+        if type(made) is kind:
+            return made, f"{kind.__name__}: {message}"
+    return ProgramError(message), f"ProgramError: {message}"
+
+
+def _same_error(name: str, message: str, function: Callable[..., Any]) -> Exception:
+    """Return an error by its class's name, a ``ProgramError`` where the name is not known."""
     import builtins
 
-    found = getattr(builtins, name, None)
-    return found if isinstance(found, type) and issubclass(found, Exception) else ProgramError
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    modules = [vars(builtins), vars(errors), names, *(vars(m) for m in names.values() if isinstance(m, ModuleType))]
+    for module in modules:
+        kind = module.get(name)
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            try:
+                return kind(message)
+            except TypeError:
+                break
+    return ProgramError(message)
 
 
 def parallel_wrapper(
@@ -166,46 +190,67 @@ def parallel_wrapper(
     if mem_list is not None:
         raise ProgramError("parallel_wrapper(mem_list=...) is not supported: every run sees the conversation's memory")
     context = current()
+    context.parallels += 1
+    outcomes = [_Outcome() for _ in arg_list]
     if context.replaying or context.greenlet is None:
-        first = context.next_call
-        return [_branch_again(context, first, number, function, kwargs) for number, kwargs in enumerate(arg_list)]
-    results: list[Any] = [None] * len(arg_list)
-    branches = [
-        _branch(context.fork(number), function, kwargs, results, number) for number, kwargs in enumerate(arg_list)
-    ]
-    try:
+        for number, kwargs in enumerate(arg_list):
+            _branch_again(context, number, outcomes[number], function, kwargs)
+    else:
+        branches = [
+            _branch(context.fork(number), outcomes[number], function, kwargs) for number, kwargs in enumerate(arg_list)
+        ]
+        messages, nodes = len(context.memory.messages), len(context.memory.history)
         context.switch(Parallel(branches))
-    finally:
-        _join(context, branches)
-    return results
+        _join(context, messages, nodes, branches)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+    return [outcome.result for outcome in outcomes]
 
 
-def _branch(
-    fork: Context, function: Callable[..., Any], kwargs: Mapping[str, Any], results: list[Any], number: int
-) -> Context:
-    def run(**keywords: Any) -> None:
-        results[number] = function(**keywords)
+class _Outcome:
+    """What came of one branch. Every branch comes to its end before an error goes on, so that a replay meets it too."""
 
-    prepare(fork, run, dict(kwargs))
+    __slots__ = ("error", "result")
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def of(self, function: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
+        """Run the branch's function."""
+        try:
+            self.result = function(**kwargs)
+        except Exception as error:
+            self.error = error
+
+
+def _branch(fork: Context, outcome: _Outcome, function: Callable[..., Any], kwargs: Mapping[str, Any]) -> Context:
+    prepare(fork, lambda: outcome.of(function, kwargs), {})
     return fork
 
 
 def _branch_again(
-    context: Context, first: int, number: int, function: Callable[..., Any], kwargs: Mapping[str, Any]
-) -> Any:
+    context: Context, number: int, outcome: _Outcome, function: Callable[..., Any], kwargs: Mapping[str, Any]
+) -> None:
     """Replay one branch in place: its calls stand in the journal one branch after the other."""
-    kept = context.head, context.system, context.branch, context.rng
-    context.branch, context.rng = f"{context.branch or ''}/{first}.{number}", None
+    kept = context.head, context.system, context.branch, context.rng, context.frames, context.parallels
+    context.branch, context.rng, context.frames, context.parallels = context.branch_name(number), None, [], 0
     try:
-        return function(**kwargs)
+        outcome.of(function, kwargs)
     finally:
-        context.head, context.system, context.branch, context.rng = kept
+        context.head, context.system, context.branch, context.rng, context.frames, context.parallels = kept
 
 
-def _join(context: Context, branches: list[Context]) -> None:
+def _join(context: Context, messages: int, nodes: int, branches: list[Context]) -> None:
     """Append the branches' calls to the journal, one branch after the other."""
+    if context.touched is None:
+        context.settle(messages, nodes, branches)
     for branch in branches:
         offset = len(context.memory.calls)
+        if context.touched is not None and branch.touched is not None:
+            for kept, more in zip(context.touched, branch.touched, strict=True):
+                kept += more
         for call in branch.memory.calls:
             call.parent = context.parent_call if call.parent is None else call.parent + offset
             context.memory.calls.append(call)

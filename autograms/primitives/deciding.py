@@ -92,11 +92,26 @@ def multiple_choice_logits(
         "choice",
         choice_question(context, question, allowed),
         {"logprobs": True, "top_logprobs": 20, **options},
-        encode=choice_encoder(allowed),
+        encode=_shares_encoder(allowed),
         choices=allowed,
         max_turns=_turns(context, max_turns),
     )
     return [math.log(max(share, 1e-30)) for share in json.loads(answer)]
+
+
+def _shares_encoder(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    """Return the function that turns log-probabilities, or a choice that is certain, into the choices' shares."""
+    encode_choice = choice_encoder(choices)
+
+    def encode(value: Any) -> str:
+        if not isinstance(value, (list, tuple)):
+            chosen = encode_choice(value)
+            return json.dumps([float(choice == chosen) for choice in choices])
+        if len(value) != len(choices) or not all(type(log) in (int, float) and log <= 0 for log in value):
+            raise OutputError(f"expected {len(choices)} log-probabilities, none above 0, or one of {list(choices)!r}")
+        return json.dumps([math.exp(log) for log in value])
+
+    return encode
 
 
 def decide(name: str, question: str, choices: Sequence[str], max_turns: int | None, options: dict[str, Any]) -> str:

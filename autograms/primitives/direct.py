@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograms.conversation.record import NONE, Call, Prompt
-from autograms.errors import ModelError, ProgramError
+from autograms.errors import ProgramError
 from autograms.primitives.asking import ask, primitive, text_output
 from autograms.program.context import current
+from autograms.program.driver import recorded_error
 from autograms.program.effects import Embed
 
 __all__ = ["call_chat_completion", "call_completion", "call_llm", "get_batch_embeddings", "get_single_embedding"]
@@ -53,9 +54,6 @@ def call_chat_completion(messages: Sequence[dict[str, Any]], **options: Any) -> 
         raise ProgramError(f"messages={messages!r}: expected a list of mappings with 'role' and 'content'")
     pool = [_pool_message(message) for message in messages]
     role, text, extra = pool[-1]
-    if extra is not None:
-        content = messages[-1].get("content")
-        options = {**options, "multi_modal_inputs": [p for p in content or [] if p.get("type") != "text"]}
     answer = ask(
         "call_chat_completion",
         "text",
@@ -63,6 +61,7 @@ def call_chat_completion(messages: Sequence[dict[str, Any]], **options: Any) -> 
         options,
         encode=text_output,
         role=role,
+        extra=extra,
         history=False,
         before=pool[:-1],
     )
@@ -95,7 +94,7 @@ def _embed(texts: list[str], model: str | None) -> list[list[float]]:
     if context.replaying:
         call = context.recorded("embedding", asked)
         if call.error is not None or call.output is None:
-            raise ModelError((call.error or "no embedding was recorded").partition(": ")[2])
+            raise recorded_error(call.error or "RecordError: the memory holds no embedding; it is damaged")
         return json.loads(call.output)
     prompt = Prompt(NONE, NONE, NONE, context.intern("user", asked))
     call = Call("embedding", "embedding", prompt, None, context.side, place=context.place())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autograms.errors import ProgramError
 from autograms.primitives.asking import ask, primitive, text_output
 from autograms.primitives.thinking import instruct
 from autograms.program.context import Context, current
@@ -39,8 +40,7 @@ def reply_instruction(instruction: str, data: Any = None, **options: Any) -> Non
     """
     context = current()
     context.refuse_inside("a reply")
-    if context.skip_say:
-        context.say(None)
+    if context.arriving():
         return
     _say(context, instruct(context, "reply_instruction", instruction, options), data)
 
@@ -56,8 +56,7 @@ def reply_suffix(text: str, data: Any = None, **options: Any) -> None:
     """
     context = current()
     context.refuse_inside("a reply")
-    if context.skip_say:
-        context.say(None)
+    if context.arriving():
         return
     asked = context.config.reply_suffix_inst_conversion.replace("<instruction>", text)
     question = context.prefix + asked + context.suffix
@@ -73,5 +72,7 @@ def EXIT(data: dict[str, Any] | None = None, **ignored: Any) -> None:
     Args:
         data: Plain data for the caller; its ``"reply"`` is what the user sees.
     """
+    if data is not None and not isinstance(data, dict):
+        raise ProgramError(f"EXIT({data!r}): expected a mapping, whose 'reply' is what the user sees")
     text = (data or {}).get("reply")
-    current().say(text, None if data is None else plain(data, "the data of EXIT"))
+    current().say(None if text is None else str(text), None if data is None else plain(data, "the data of EXIT"))

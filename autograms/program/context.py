@@ -10,6 +10,7 @@ program (``driver``), jumps (``jumps``), the primitives' meaning (``autograms.pr
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from autograms.conversation.prompt import add_to_wire, wire_messages
 from autograms.conversation.record import NONE, Call, Memory, Prompt, Turn
@@ -25,11 +26,12 @@ from autograms.errors import DivergenceError, ProgramError, RunawayError, Superv
 from autograms.models.base import Model, Reply, Request
 from autograms.program.effects import SAID
 from autograms.program.jumps import Frame
+from autograms.program.watchdog import Halt
 from autograms.settings import AutogramConfig
 
 __all__ = ["Caller", "Context", "Program", "ambient", "current", "current_or_none"]
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 
 
 class Caller(Protocol):
@@ -73,12 +75,14 @@ class Context:
         "frames",
         "globals",
         "greenlet",
+        "halted",
         "head",
         "memory",
         "model",
         "next_call",
         "next_turn",
         "nodes",
+        "parallels",
         "parent_call",
         "perform",
         "pool",
@@ -86,10 +90,10 @@ class Context:
         "rng",
         "root_kwargs",
         "side",
-        "skip_say",
         "suffix",
         "supervisor_mode",
         "system",
+        "touched",
         "turn_calls",
         "user_text",
         "warned",
@@ -135,8 +139,10 @@ class Context:
         self.driver: greenlet | None = None
         self.warned: set[str] | None = None
         self.address_path: list[str] | None = None
-        self.skip_say = False
+        self.halted: Exception | None = None
         self.branch: str | None = None
+        self.parallels = 0
+        self.touched: tuple[list[int], list[int]] | None = None
         self.prefix, self.suffix = _split_template(config.instruction_template)
 
     # ------------------------------------------------------------------------------------------------ history
@@ -148,6 +154,8 @@ class Context:
         if index is None:
             index = self.pool[key] = len(self.memory.messages)
             self.memory.messages.append(key)
+        if self.touched is not None:
+            self.touched[0].append(index)
         return index
 
     def log(self, role: str, content: str, extra: str | None = None) -> None:
@@ -161,6 +169,8 @@ class Context:
         if index is None:
             index = self.nodes[key] = len(self.memory.history)
             self.memory.history.append(key)
+        if self.touched is not None:
+            self.touched[1].append(index)
         return index
 
     def window(self, max_turns: int | None) -> tuple[int, int]:
@@ -221,20 +231,29 @@ class Context:
         """Whether the next call is one that the memory holds already."""
         return self.next_call < len(self.memory.calls)
 
-    def recorded(self, primitive: str, ask: str, choices: tuple[str, ...] = (), schema: str | None = None) -> Call:
+    def recorded(
+        self,
+        primitive: str,
+        ask: str,
+        choices: tuple[str, ...] = (),
+        schema: str | None = None,
+        before: list[tuple[str, str, str | None]] | None = None,
+    ) -> Call:
         """Return the recorded call at the cursor and step over it.
 
         Raises:
             DivergenceError: Where the program asks for something else than what was recorded.
         """
-        call = self.memory.calls[self.next_call]
+        memory = self.memory
+        call = memory.calls[self.next_call]
         if (
             call.primitive != primitive
-            or self.memory.messages[call.prompt.ask][1] != ask
+            or memory.messages[call.prompt.ask][1] != ask
             or call.choices != choices
             or call.schema != schema
+            or (before is not None and before != [memory.messages[i] for i in memory.path(NONE, call.prompt.last)])
         ):
-            raise self.diverged(call, f"{primitive} {_short(ask)}" + (f" choices {list(choices)!r}" if choices else ""))
+            raise self.halt(call, f"{primitive} {_short(ask)}" + (f" choices {list(choices)!r}" if choices else ""))
         self.next_call += 1
         return call
 
@@ -246,13 +265,15 @@ class Context:
         """
         if self.next_turn < len(self.memory.turns):
             ask = self.memory.messages[call.prompt.ask][1] if call.prompt.ask != NONE else ""
-            raise self.diverged(self.memory.turns[self.next_turn], f"{call.primitive} {_short(ask)}")
+            raise self.halt(self.memory.turns[self.next_turn], f"{call.primitive} {_short(ask)}")
         limit = self.config.max_calls_per_turn
         self.turn_calls += 1
         if limit and self.turn_calls > limit:
-            raise RunawayError(
-                f"{call.place}: the program made {limit} calls in one turn without a reply; "
-                "end the turn with a reply, or raise max_calls_per_turn in the configuration"
+            raise self._halted(
+                RunawayError(
+                    f"{call.place}: the program made {limit} calls in one turn without a reply; "
+                    "end the turn with a reply, or raise max_calls_per_turn in the configuration"
+                )
             )
         self.memory.calls.append(call)
         self.next_call += 1
@@ -264,8 +285,7 @@ class Context:
         Raises:
             DivergenceError: Where the memory recorded something else at this step.
         """
-        if self.skip_say:
-            self.skip_say = False
+        if self.arriving():
             return
         if self.parent_call is not None or self.branch is not None or self.greenlet is None:
             raise self._misplaced("a reply")
@@ -273,15 +293,22 @@ class Context:
         if self.next_turn < len(turns):
             turn = turns[self.next_turn]
             if turn.role != "assistant" or turn.after != self.next_call or turn.content != text:
-                raise self.diverged(turn, f"reply {_short(text)}")
+                raise self.halt(turn, f"reply {_short(text)}")
         else:
             if self.replaying:
-                raise self.diverged(self.memory.calls[self.next_call], f"reply {_short(text)}")
+                raise self.halt(self.memory.calls[self.next_call], f"reply {_short(text)}")
             turns.append(Turn("assistant", text, self.next_call, self._address(), data))
         self.next_turn += 1
         if text:
             self.log("assistant", text)
         self.switch(SAID)
+
+    def arriving(self) -> bool:
+        """Tell whether a resume at an address has just come to the call that it goes on behind."""
+        if not self.frames or not self.frames[-1].arriving:
+            return False
+        self.frames[-1].arriving = False
+        return True
 
     def refuse_inside(self, what: str) -> None:
         """Refuse what may not happen inside a supervisor, such as a jump.
@@ -305,6 +332,16 @@ class Context:
         """Return the addresses of the statements that the program's functions stand in, joined, or ``None``."""
         addresses = [frame.address for frame in self.frames]
         return " > ".join(addresses) if addresses and all(addresses) else None  # type: ignore[arg-type]
+
+    def halt(self, recorded: Call | Turn, asked: str) -> BaseException:
+        """Return what ends the program because it asks for something else than what was recorded."""
+        return self._halted(self.diverged(recorded, asked))
+
+    def _halted(self, error: ProgramError) -> BaseException:
+        if self.greenlet is None:
+            return error
+        self.halted = error
+        return Halt(error)
 
     def diverged(self, recorded: Call | Turn, asked: str) -> DivergenceError:
         """Return the error that names the step, what the memory recorded there, and what the program asks now."""
@@ -374,8 +411,45 @@ class Context:
         fork.pool, fork.nodes = self.pool, self.nodes
         fork.head, fork.system, fork.globals = self.head, self.system, self.globals
         fork.next_turn, fork.user_text = len(memory.turns), self.user_text
-        fork.branch = f"{self.branch or ''}/{self.next_call}.{number}"
+        fork.branch = self.branch_name(number)
+        fork.touched = ([], [])
         return fork
+
+    def branch_name(self, number: int) -> str:
+        """Return the name of a branch of the running ``parallel_wrapper``, the same live and under replay."""
+        return f"{self.branch or ''}/{self.parallels}.{number}"
+
+    def settle(self, messages: int, nodes: int, branches: list[Context]) -> None:
+        """Number what branches added to the pool and the history by branch, not by which answer came first.
+
+        Args:
+            messages: Size of the pool before the branches ran.
+            nodes: Size of the history before the branches ran.
+            branches: The branches, all of them at an end.
+        """
+        memory = self.memory
+        touched = [branch.touched or ([], []) for branch in branches]
+        message_order = [i for i in dict.fromkeys(i for some, _ in touched for i in some) if i >= messages]
+        node_order = [i for i in dict.fromkeys(i for _, some in touched for i in some) if i >= nodes]
+        message_at = {old: messages + new for new, old in enumerate(message_order)}
+        node_at = {old: nodes + new for new, old in enumerate(node_order)}
+        for node in memory.history[nodes:]:
+            del self.nodes[node]
+        memory.messages[messages:] = [memory.messages[old] for old in message_order]
+        memory.history[nodes:] = [
+            (node_at.get(parent, parent), message_at.get(message, message))
+            for parent, message in [memory.history[old] for old in node_order]
+        ]
+        self.pool.update({memory.messages[new]: new for new in message_at.values()})
+        self.nodes.update({memory.history[new]: new for new in node_at.values()})
+        for call in (call for branch in branches for call in branch.memory.calls):
+            system, first, last, ask = call.prompt
+            call.prompt = Prompt(
+                message_at.get(system, system),
+                node_at.get(first, first),
+                node_at.get(last, last),
+                message_at.get(ask, ask),
+            )
 
     def unseen(self, names: Mapping[str, Any]) -> list[str]:
         """Return the names that this conversation has not been warned about yet, and remember them."""
@@ -402,6 +476,8 @@ def current() -> Context:
             "this function works inside a running program only: start one with Autogram(...).reply(), "
             "or wrap the call in `with use_config(AutogramConfig(...)):`"
         )
+    if context.driver is None and context.perform is None:
+        raise GreenletExit  # nobody waits for the program any more: its `finally` blocks must not go on recording
     return context
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -72,6 +73,14 @@ def _decorate(function: Any, conv_scope: str) -> Any:
             f"{code.co_filename}:{code.co_firstlineno}: {function.__name__}() is an 'async def'; programs are plain "
             "functions ('def'), and thousands of them run at once as they are"
         )
+    if not isinstance(function, types.FunctionType):
+        raise ProgramError(f"@autograms_function stands over {function!r}; it goes over a function ('def')")
+    if inspect.isgeneratorfunction(function) and conv_scope != "global":
+        where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+        raise ProgramError(
+            f"{where}: {function.__name__}() is a generator, "
+            f'which has no scope of its own; leave conv_scope="{conv_scope}" to the function that runs it'
+        )
     body, addresses = function, frozenset[str]()
     if carries_addresses(function):
         body, addresses = rewrite(function, _enter)
@@ -115,5 +124,5 @@ def _start_address(context: Context, frame: Frame) -> str | None:
     address = path.pop(0)
     if not path:
         context.address_path = None
-        context.skip_say = True
+        frame.arriving = True
     return address

@@ -8,7 +8,9 @@ calling thread (a debugger works in it) and sends the effects to a loop in a sec
 from __future__ import annotations
 
 import asyncio
+import builtins
 import concurrent.futures
+import json
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -18,12 +20,13 @@ from typing import Any
 import orjson
 from greenlet import getcurrent
 
-from autograms.conversation.record import Call, Memory
-from autograms.errors import OutputError, ProgramError
+from autograms import errors
+from autograms.conversation.record import Call, Memory, Prompt
+from autograms.errors import DivergenceError, OutputError, ProgramError, RunawayError
 from autograms.models.base import Model, Reply, Request, read_output
-from autograms.program.context import Context, Program, ambient
-from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Parallel, RunStep
-from autograms.program.watchdog import guarded
+from autograms.program.context import Context, Program, ambient, current_or_none
+from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Inner, Parallel, RunStep
+from autograms.program.watchdog import Halt, guarded
 from autograms.settings import AutogramConfig
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "embed_texts",
     "plain",
     "prepare",
+    "recorded_error",
     "resume",
     "run_outside",
     "throw",
@@ -56,26 +60,27 @@ def prepare(context: Context, root: Callable[..., Any], kwargs: dict[str, Any]) 
 
 def resume(context: Context, *value: Any) -> Any:
     """Switch to a program with the result of its last effect; return its next effect."""
-    program = context.greenlet
-    assert program is not None
-    outer = context.driver
-    context.driver = program.parent = getcurrent()
-    try:
-        return guarded(program.switch, context.config.watchdog_seconds, *value)
-    finally:
-        context.driver = outer
+    assert context.greenlet is not None
+    return _enter(context, context.greenlet.switch, *value)
 
 
-def throw(context: Context, error: BaseException) -> Any:
+def throw(context: Context, error: Exception) -> Any:
     """Raise an error at the program's last effect; return its next effect."""
-    program = context.greenlet
-    assert program is not None
+    assert context.greenlet is not None
+    ends = isinstance(error, (DivergenceError, RunawayError))
+    return _enter(context, context.greenlet.throw, Halt(error) if ends else error)
+
+
+def _enter(context: Context, switch: Callable[..., Any], *value: Any) -> Any:
     outer = context.driver
-    context.driver = program.parent = getcurrent()
+    context.driver = context.greenlet.parent = getcurrent()  # type: ignore[union-attr]
     try:
-        return guarded(program.throw, context.config.watchdog_seconds, error)
+        effect = guarded(switch, context.config.watchdog_seconds, *value)
     finally:
         context.driver = outer
+    if context.halted is not None:
+        raise context.halted
+    return effect
 
 
 # ----------------------------------------------------------------------------------------------- performing effects
@@ -97,15 +102,25 @@ async def _perform(context: Context, effect: Any) -> Any:
     if type(effect) is AskModel:
         return await _answer(context, effect)
     if type(effect) is Parallel:
-        branches = effect.branches
-        await asyncio.gather(*(drive(branch, resume(branch)) for branch in branches))
-        return None
+        return await _run_branches(effect.branches)
     if type(effect) is RunStep:
         return await asyncio.to_thread(effect.function)
     if type(effect) is Embed:
         embed = context.caller.embed if context.caller is not None else embed_texts
         return await embed(context, effect.call, effect.texts, effect.model)
+    if type(effect) is Inner:
+        return await _perform(effect.context, effect.effect)
     raise ProgramError(f"a program handed out {effect!r}, which is no effect")
+
+
+async def _run_branches(branches: list[Context]) -> None:
+    """Run branches side by side until each has finished; one that must not go on ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for branch in branches:
+                group.create_task(drive(branch, resume(branch)))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 async def _answer(context: Context, effect: AskModel) -> str:
@@ -137,6 +152,8 @@ async def ask_model(context: Context, call: Call, request: Request) -> Reply:
         ModelError: Where no valid answer was had.
     """
     model: Model = context.classifier if context.classifier is not None and call.kind == "choice" else context.model
+    if request.kind == "text" and request.check is None:
+        return await model.complete(request)
     tries = 1 if request.kind == "text" else context.config.classifier_max_tries
     spent = Reply("", "")
     for attempt in range(1, tries + 1):
@@ -225,9 +242,59 @@ def drive_here(context: Context, effect: Any) -> Any:
 
 
 def _perform_here(context: Context, effect: Any) -> Any:
+    outer = current_or_none()
+    if outer is not None and outer is not context:
+        return _perform_inside(outer, context, effect)
     if type(effect) is Parallel:
         return _run_branches_here(effect.branches)
     return run_outside(_perform(context, effect))
+
+
+def _perform_inside(outer: Context, context: Context, effect: Any) -> Any:
+    """Perform the effect of a program that runs inside another one: the outer's driver does, its journal records."""
+    if type(effect) is Parallel:
+        for branch in effect.branches:
+            drive_here(branch, resume(branch))
+        return None
+    call: Call = effect.call
+    asked = context.memory.messages[call.prompt.ask][1]
+    if outer.replaying:
+        done = outer.recorded("inner", asked)
+        if done.error is not None:
+            raise recorded_error(done.error)
+    else:
+        prompt = Prompt(ask=outer.intern("step", asked))
+        done = Call("inner", "step", prompt, None, outer.side, place=outer.place(), parent=outer.parent_call)
+        outer.begin(done)
+        try:
+            result = outer.switch(Inner(context, effect))
+        except Exception as error:
+            done.error = f"{type(error).__name__}: {error}"
+            raise
+        done.output = plain(result, f"what {call.primitive} of {context.memory.autogram} returned")
+        for name in _COUNTS:
+            setattr(done, name, getattr(call, name))
+    result = json.loads(done.output or "null")
+    if type(effect) is AskModel:
+        call.output = result
+        for name in _COUNTS:
+            setattr(call, name, getattr(done, name))
+    return result
+
+
+_COUNTS = ("model", "input_tokens", "output_tokens", "cost_usd", "milliseconds", "reused", "request")
+
+
+def recorded_error(text: str) -> Exception:
+    """Return the error that a journal holds as ``Class: message``; a ``ModelError`` where the class is not known."""
+    name, _, message = text.partition(": ")
+    kind = getattr(errors, name, None) or getattr(builtins, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        return errors.ModelError(text)
+    try:
+        return kind(message)
+    except TypeError:
+        return errors.ModelError(text)
 
 
 def _run_branches_here(branches: list[Context]) -> None:
@@ -249,7 +316,7 @@ def _run_branches_here(branches: list[Context]) -> None:
             for future in done:
                 branch = waiting.pop(future)
                 error = future.exception()
-                advance(branch, throw(branch, error) if error is not None else resume(branch, future.result()))
+                advance(branch, throw(branch, error) if isinstance(error, Exception) else resume(branch, future.result()))
     finally:
         for future in waiting:
             future.cancel()
@@ -283,6 +350,11 @@ def plain(value: Any, what: str) -> str:
         ProgramError: Where it is no plain data (texts, numbers, booleans, lists, mappings, None).
     """
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError as error:
+        return json.dumps(value, ensure_ascii=False, default=_plainer)
+    except (TypeError, ValueError) as error:
         raise ProgramError(f"{what} is no plain data and cannot be recorded: {error}") from None
+
+
+def _plainer(value: Any) -> Any:
+    """Return a date, a dataclass or the like as plain data."""
+    return json.loads(orjson.dumps(value))

@@ -15,7 +15,7 @@ from autograms.models.base import Request
 if TYPE_CHECKING:
     from autograms.program.context import Context
 
-__all__ = ["FINISHED", "SAID", "AskModel", "Embed", "Parallel", "RunStep"]
+__all__ = ["FINISHED", "SAID", "AskModel", "Embed", "Inner", "Parallel", "RunStep"]
 
 
 class _Mark:
@@ -66,3 +66,11 @@ class Parallel:
     """Run several programs side by side until each has finished."""
 
     branches: list[Context]
+
+
+@dataclass(slots=True)
+class Inner:
+    """Perform an effect of a program that runs inside this one."""
+
+    context: Context
+    effect: Any

@@ -32,20 +32,29 @@ class Frame:
         name: The function's name.
         addresses: The addresses that a jump can reach in it.
         address: The address of the statement that runs now, where it carries one.
+        arriving: Whether a resume goes on behind the call of that statement, which is not made again.
     """
 
-    __slots__ = ("address", "addresses", "name")
+    __slots__ = ("address", "addresses", "arriving", "name")
 
     def __init__(self, name: str, addresses: frozenset[str] = frozenset()) -> None:
         self.name = name
         self.addresses = addresses
         self.address: str | None = None
+        self.arriving = False
+
+    def at(self, address: str | None) -> bool:
+        """Note the address of the statement that runs now; return ``False``, so that a condition can hold it."""
+        self.address = address
+        if address is None:
+            self.arriving = False
+        return False
 
     def accept(self, jump: Jump) -> str:
         """Return the address to go to, or pass a jump on that is meant for another function."""
         if jump.frame is not self:
             raise jump
-        self.address = None
+        self.at(None)
         return jump.address
 
 

@@ -1,22 +1,26 @@
 """Loading a program from its file, with the local modules that it imports, in a namespace of its own.
 
 A program's ``random`` is its conversation's, so that neither concurrency nor a resume changes what it draws; and two
-programs may have helper modules of the same name. Both are had by an import function of their own, and nothing in
-``sys.modules`` or in the real ``random`` is touched.
+programs may have helper modules of the same name. Both are had by an import function of their own, and the real
+``random`` is not touched. In ``sys.modules`` a program's modules stand under a name that holds their path, since
+dataclasses and pydantic look there for what an annotation names.
 """
 
 from __future__ import annotations
 
 import builtins
+import functools
+import hashlib
 import importlib.util
 import linecache
 import random
+import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autograms.errors import ProgramError, ProgramFileError
+from autograms.errors import ProgramError, ProgramFileError, classify
 from autograms.program.context import current_or_none
 
 __all__ = ["LoadedProgram", "load_autogram", "load_program"]
@@ -29,7 +33,7 @@ class LoadedProgram:
         path: The program's file.
         module: Its module.
         root: Its ``chatbot`` function.
-        init: Its ``init_chatbot`` function, or ``None``.
+        init: Its ``init_chatbot`` function, which runs the first time that it is called, or ``None``.
         files: The program's file and those of the local modules it has imported so far.
     """
 
@@ -38,12 +42,25 @@ class LoadedProgram:
         self.module = module
         self._files = files
         self.root: Callable[..., Any] = module.chatbot
-        self.init: Callable[[], Any] | None = getattr(module, "init_chatbot", None)
+        init = getattr(module, "init_chatbot", None)
+        self.init: Callable[[], Any] | None = _once(init) if callable(init) else None
 
     @property
     def files(self) -> list[str]:
         """Paths of the program's file and of its local modules, as they stand in tracebacks."""
         return list(self._files)
+
+
+def _once(init: Callable[[], Any]) -> Callable[[], Any]:
+    results: list[Any] = []
+
+    @functools.wraps(init)
+    def run() -> Any:
+        if not results:
+            results.append(init())
+        return results[0]
+
+    return run
 
 
 def load_autogram(path: str | Path) -> tuple[Callable[..., Any], Callable[[], Any] | None]:
@@ -72,7 +89,7 @@ def load_program(path: str | Path) -> LoadedProgram:
     if not file.is_file():
         raise ProgramFileError(f"no autogram at {path}: expected a Python file that defines chatbot()")
     importer = _Importer(file.parent)
-    module = importer.load(file, file.stem)
+    module = _loaded(importer, file)
     root = getattr(module, "chatbot", None)
     if not callable(root):
         defined = [name for name, value in vars(module).items() if isinstance(value, types.FunctionType)]
@@ -81,9 +98,25 @@ def load_program(path: str | Path) -> LoadedProgram:
             f"{path} defines no chatbot(): expected a function of that name, the program's root"
             + (f" (it defines {', '.join(sorted(own))})" if own else "")
         )
+    if not isinstance(root, types.FunctionType):  # a method or an instance, which takes no attribute
+        module.chatbot = functools.wraps(root)(functools.partial(root))  # type: ignore[attr-defined]
     program = LoadedProgram(file, module, importer.files)
-    root.__autograms_program__ = program  # type: ignore[attr-defined]
+    program.root.__autograms_program__ = program  # type: ignore[attr-defined]
     return program
+
+
+def _loaded(importer: _Importer, file: Path) -> types.ModuleType:
+    try:
+        return importer.load(file, file.stem)
+    except SyntaxError as error:
+        text = f": {error.text.strip()}" if error.text else ""
+        raise ProgramFileError(f"{error.filename}:{error.lineno}: syntax error: {error.msg}{text}") from None
+    except ProgramError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be loaded"
+        place = classify(error, importer.files).place or file
+        raise ProgramFileError(f"{place}: {file.name} {what}: {type(error).__name__}: {error}") from error
 
 
 class _Importer:
@@ -101,7 +134,7 @@ class _Importer:
 
     def load(self, file: Path, name: str) -> types.ModuleType:
         """Run a file as a module of this program."""
-        module = types.ModuleType(name)
+        module = types.ModuleType(f"{name}@{hashlib.blake2b(bytes(file), digest_size=4).hexdigest()}")
         package = file.name == "__init__.py"
         module.__file__ = str(file)
         module.__package__ = name if package else name.rpartition(".")[0]
@@ -109,23 +142,15 @@ class _Importer:
             module.__path__ = [str(file.parent)]
         module.__dict__["__builtins__"] = self.builtins
         self.files[str(file)] = module
-        self.modules[name] = module
+        self.modules[name] = sys.modules[module.__name__] = module
         try:
             source = file.read_text(encoding="utf-8")
             code = compile(source, str(file), "exec", dont_inherit=True)
             linecache.cache[str(file)] = (len(source), None, source.splitlines(keepends=True), str(file))
             exec(code, module.__dict__)
-        except SyntaxError as error:
-            raise ProgramFileError(
-                f"{error.filename}:{error.lineno}: syntax error: {error.msg}"
-                + (f": {error.text.strip()}" if error.text else "")
-            ) from None
-        except ProgramError:
+        except BaseException:
+            del self.modules[name], sys.modules[module.__name__]
             raise
-        except Exception as error:
-            raise ProgramFileError(
-                f"{file}: loading the file failed: {type(error).__name__}: {error}{_line_in(error, str(file))}"
-            ) from error
         return module
 
     def import_module(
@@ -163,6 +188,8 @@ class _Importer:
         """Return the program's own module of that name, loading it where it is new; ``None`` where there is none."""
         if full in self.modules:
             return self.modules[full]
+        if full.split(".")[0] == "autograms":
+            return None
         path = self.folder.joinpath(*full.split(".")) if full else self.folder
         for file in (path.with_suffix(".py"), path / "__init__.py"):
             if full and file.is_file():
@@ -172,26 +199,19 @@ class _Importer:
                 if above is not None:
                     setattr(above, leaf, module)
                 return module
-        if path.is_dir():
-            package = types.ModuleType(full)
-            package.__path__ = [str(path)]
-            package.__package__ = full
-            self.modules[full] = package
-            return package
-        return None
+        return self._folder(full, path) if path.is_dir() else None
 
-
-def _line_in(error: BaseException, file: str) -> str:
-    lines = [frame.tb_lineno for frame in _frames(error) if frame.tb_frame.f_code.co_filename == file]
-    return f" (line {lines[-1]})" if lines else ""
-
-
-def _frames(error: BaseException) -> list[types.TracebackType]:
-    frames, item = [], error.__traceback__
-    while item is not None:
-        frames.append(item)
-        item = item.tb_next
-    return frames
+    def _folder(self, full: str, path: Path) -> types.ModuleType | None:
+        """Return a folder without an ``__init__.py`` as a package, unless an installed module has its name."""
+        parent, _, leaf = full.rpartition(".")
+        if full and not parent and importlib.util.find_spec(full) is not None:
+            return None
+        package = self.modules[full] = types.ModuleType(full)
+        package.__path__ = [str(path)]
+        package.__package__ = full
+        if parent and (above := self._local(parent)) is not None:
+            setattr(above, leaf, package)
+        return package
 
 
 class _ConversationRandom(types.ModuleType):
@@ -213,5 +233,15 @@ class _ConversationRandom(types.ModuleType):
         return draw
 
 
+class _SeededRandom(random.Random):
+    """``random.Random``, which takes its seed from the running conversation where it is given none."""
+
+    def seed(self, a: Any = None, version: int = 2) -> None:
+        """Seed the generator."""
+        context = current_or_none() if a is None else None
+        super().seed(a if context is None else context.random.getrandbits(64), version)
+
+
 _RANDOM = _ConversationRandom("random", random.__doc__)
 _RANDOM.__all__ = random.__all__  # type: ignore[attr-defined]
+_RANDOM.Random = _SeededRandom  # type: ignore[attr-defined]

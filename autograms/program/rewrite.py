@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ __all__ = ["carries_addresses", "rewrite"]
 
 _GOTO, _FRAME, _JUMP = "__autograms_goto", "__autograms_frame", "__autograms_jump"
 _RUNTIME = "__autograms_runtime__"
-_COMPOUND = (ast.If, ast.While, ast.For, ast.With, ast.Try, ast.Match)
+_COMPOUND = (ast.If, ast.While, ast.For, ast.With, ast.Try, ast.TryStar, ast.Match)
 _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -43,8 +44,19 @@ class _Runtime:
 
 def carries_addresses(function: Callable[..., Any]) -> bool:
     """Tell whether a call in the function's body has an ``ADDRESS=`` keyword."""
-    code = function.__code__
-    return any(isinstance(const, tuple) and "ADDRESS" in const for const in code.co_consts)
+    return _names_address(function.__code__)
+
+
+def _names_address(code: types.CodeType) -> bool:
+    for const in code.co_consts:
+        if isinstance(const, tuple) and "ADDRESS" in const:
+            return True
+        if isinstance(const, types.CodeType) and const.co_name in _COMPREHENSIONS and _names_address(const):
+            return True
+    return False
+
+
+_COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 
 
 def rewrite(
@@ -60,7 +72,13 @@ def rewrite(
         AddressError: Where an address is given twice or is no constant.
     """
     definition = _definition(function)
+    if inspect.isgeneratorfunction(function):
+        raise AddressError(
+            f"{_where(function)}: {function.__name__}() is a generator, into which no jump can lead; "
+            "give the addresses to the function that runs it"
+        )
     writer = _Writer(function, enter)
+    _PassJumps().visit(definition)
     body = definition.body
     docstring = body[:1] if ast.get_docstring(definition, clean=False) is not None else []
     new_body = writer.block(body[len(docstring) :])
@@ -92,21 +110,30 @@ def _definition(function: types.FunctionType) -> ast.FunctionDef:
             if first == code.co_firstlineno:
                 return node
     raise AddressError(
-        f"{code.co_filename}:{code.co_firstlineno}: the source of {function.__name__}() was not found, so that its "
+        f"{_where(function)}: the source of {function.__name__}() was not found, so that its "
         "addresses cannot be reached; define it in a file"
     )
+
+
+def _where(function: types.FunctionType) -> str:
+    return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
 
 
 def _compile(definition: ast.FunctionDef, function: types.FunctionType) -> types.CodeType:
     """Compile the definition inside a function that has its free variables, and return its code."""
     code = function.__code__
     inner: ast.stmt = definition
+    owner = function.__qualname__.split(".")[-2:-1]
+    if owner and owner[0].isidentifier():  # a class, whose name goes into its private names
+        inner = ast.ClassDef(owner[0], bases=[], keywords=[], body=[definition], decorator_list=[])
+        if sys.version_info >= (3, 12):
+            inner.type_params = []
     if code.co_freevars:
         bound = [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None)) for name in code.co_freevars]
-        inner = _function("factory", None, [*bound, definition])
+        inner = _function("factory", None, [*bound, inner])
     module = ast.fix_missing_locations(ast.Module([inner], []))
     compiled = compile(module, code.co_filename, "exec", dont_inherit=True, flags=code.co_flags & _FUTURE)
-    while compiled.co_name != definition.name:
+    while not (compiled.co_name == definition.name and compiled.co_firstlineno == definition.lineno):
         compiled = next(const for const in compiled.co_consts if isinstance(const, types.CodeType))
     return compiled.replace(co_qualname=code.co_qualname)
 
@@ -211,9 +238,12 @@ class _Writer:
         return out + self._guarded(plain)
 
     def _guarded(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        declarations = [s for s in statements if isinstance(s, (ast.Global, ast.Nonlocal))]
+        declarations: list[ast.stmt] = [s for s in statements if isinstance(s, (ast.Global, ast.Nonlocal))]
         others = [s for s in statements if not isinstance(s, (ast.Global, ast.Nonlocal))]
-        return [*declarations, *([_if(_expr(f"{_GOTO} is None"), others)] if others else [])]
+        if not others:
+            return declarations
+        # An exception or a `continue` may have left a statement with an address before it took its note back.
+        return [*declarations, _if(_expr(f"{_GOTO} is None"), [*_stmts(f"{_FRAME}.at(None)"), *others])]
 
     def statement(self, node: ast.stmt) -> tuple[list[str], list[ast.stmt]]:
         """Return the addresses that a statement carries or holds, and its rewritten form where there are any."""
@@ -228,10 +258,10 @@ class _Writer:
     def _arrive(self, head: list[str]) -> list[ast.stmt]:
         if not head:
             return []
-        return _stmts(f"{_GOTO} = None\n{_FRAME}.address = {head[0]!r}")
+        return _stmts(f"{_GOTO} = None\n{_FRAME}.at({head[0]!r})")
 
     def _leave(self, head: list[str]) -> list[ast.stmt]:
-        return _stmts(f"{_FRAME}.address = None") if head else []
+        return _stmts(f"{_FRAME}.at(None)") if head else []
 
     def _inner(self, statements: list[ast.stmt]) -> tuple[list[str], list[ast.stmt]]:
         """Rewrite an inner block; return the addresses in it and the block."""
@@ -247,6 +277,10 @@ class _Writer:
             return []
         return [_if(_expr(f"{_GOTO} in {tuple(head)!r}"), _stmts(f"{_GOTO} = None"))]
 
+    def _noting(self, head: list[str], value: ast.expr) -> ast.expr:
+        """Note the address of a compound statement's own expression where it is evaluated."""
+        return ast.BoolOp(ast.Or(), [_expr(f"{_FRAME}.at({head[0] if head else None!r})"), value])
+
     def _if(self, node: ast.If) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.test)
         before = self._head_first(head)
@@ -254,7 +288,7 @@ class _Writer:
         beside, orelse = self._inner(node.orelse)
         if not (head or inside or beside):
             return [], [node]
-        test = _or_jump(inside, node.test)
+        test = _or_jump(inside, self._noting(head, node.test))
         return [*head, *inside, *beside], [*before, _at(ast.If(test, body, orelse), node)]
 
     def _while(self, node: ast.While) -> tuple[list[str], list[ast.stmt]]:
@@ -264,7 +298,8 @@ class _Writer:
         beside, orelse = self._inner(node.orelse)
         if not (head or inside or beside):
             return [], [node]
-        return [*head, *inside, *beside], [*before, _at(ast.While(_or_jump(inside, node.test), body, orelse), node)]
+        test = _or_jump(inside, self._noting(head, node.test))
+        return [*head, *inside, *beside], [*before, _at(ast.While(test, body, orelse), node)]
 
     def _for(self, node: ast.For) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.iter)
@@ -276,7 +311,7 @@ class _Writer:
         self.loops += 1
         loop, item = _loop(self.loops), f"__autograms_item_{self.loops}"
         make = _stmts(f"{loop} = {_RUNTIME}.Loop(None)")
-        make[0].value.args = [node.iter]  # type: ignore[attr-defined]
+        make[0].value.args = [self._noting(head, node.iter)]  # type: ignore[attr-defined]
         first = ast.For(node.target, _expr(f"{loop}.first()"), [ast.Pass()], [])
         bind = _if(_expr(f"{_GOTO} is None"), [ast.Assign([node.target], ast.Name(item, ast.Load()))])
         run = ast.For(ast.Name(item, ast.Store()), _expr(f"{loop}.resume({_GOTO} is not None)"), [bind, *body], orelse)
@@ -295,16 +330,20 @@ class _Writer:
         inside, body = self._inner(node.body)
         if not (head or inside):
             return [], [node]
+        first = node.items[0]
+        first.context_expr = self._noting(head, first.context_expr)
         return [*head, *inside], [*before, _at(ast.With(node.items, body), node)]
 
-    def _try(self, node: ast.Try) -> tuple[list[str], list[ast.stmt]]:
+    def _try(self, node: ast.Try | ast.TryStar) -> tuple[list[str], list[ast.stmt]]:
         inside, body = self._inner(node.body)
         # Handlers run only where something was raised: their addresses mark places, no jump reaches them.
         for part in (*node.handlers, *node.orelse, *node.finalbody):
             self.own(part)
         if not inside:
             return [], [node]
-        return inside, [_at(ast.Try(body, node.handlers, node.orelse, node.finalbody), node)]
+        return inside, [_at(type(node)(body, node.handlers, node.orelse, node.finalbody), node)]
+
+    _trystar = _try
 
     def _match(self, node: ast.Match) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.subject)
@@ -316,11 +355,27 @@ class _Writer:
         cases = [
             ast.match_case(case.pattern, case.guard, body) for case, (_, body) in zip(node.cases, inner, strict=True)
         ]
-        chain: list[ast.stmt] = [_at(ast.Match(node.subject, cases), node)]
+        chain: list[ast.stmt] = [_at(ast.Match(self._noting(head, node.subject), cases), node)]
         for addresses, body in reversed(inner):
             if addresses:
                 chain = [ast.If(_expr(f"{_GOTO} in {tuple(addresses)!r}"), body, chain)]
         return [*head, *found], [*before, *chain]
+
+
+class _PassJumps(ast.NodeTransformer):
+    """Lets jumps pass handlers that catch everything (``except:``)."""
+
+    def visit_Try(self, node: ast.Try) -> ast.Try:
+        """Put a handler before the others that hands jumps on."""
+        self.generic_visit(node)
+        if node.handlers:
+            made = ast.parse(f"try: pass\nexcept {_RUNTIME}.Jump: raise").body[0]
+            node.handlers[:0] = made.handlers  # type: ignore[attr-defined]
+        return node
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
+        """Leave inner functions as they are."""
+        return node
 
 
 def _loop(number: int) -> str:

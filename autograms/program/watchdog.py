@@ -1,4 +1,6 @@
-"""Ends programs that run on without a reply or a call, by an exception from a second thread.
+"""Ends programs: those that run on without a reply or a call, and those that must not go on after an error.
+
+A program that runs on is ended by an exception from a second thread.
 
 One thread watches the one program that each driving thread runs at a time. Entering and leaving a program costs a
 lock; the thread sleeps while no program runs.
@@ -14,11 +16,19 @@ from typing import Any
 
 from autograms.errors import RunawayError
 
-__all__ = ["guarded"]
+__all__ = ["Halt", "guarded"]
 
 
-class _Overrun(BaseException):
-    """Raised inside a program that ran on for too long."""
+class Halt(BaseException):
+    """Ends a program. Not an ``Exception``, so that the program's own handlers do not swallow it.
+
+    Args:
+        error: What the driver raises instead; that the program ran on for too long where unset.
+    """
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class _Watch:
@@ -43,25 +53,20 @@ def guarded(switch: Callable[..., Any], seconds: float, *args: Any) -> Any:
 
     Raises:
         RunawayError: Where the program neither replied nor called in time.
+        Exception: The error of a :class:`Halt` that ended the program.
     """
-    if not seconds:
-        return switch(*args)
     watch = getattr(_local, "watch", None) or _new_watch()
     outer, watch.fired = watch.deadline, False
-    watch.deadline = time.monotonic() + seconds
-    if not _wake.is_set():
+    watch.deadline = time.monotonic() + seconds if seconds else None
+    if seconds and not _wake.is_set():
         _wake.set()
     try:
         try:
             result = switch(*args)
         finally:
-            with watch.lock:
-                watch.deadline = outer
-                fired, watch.fired = watch.fired, False
-            if fired:
-                _absorb()
-    except _Overrun as overrun:
-        raise _runaway(seconds).with_traceback(overrun.__traceback__) from None
+            fired = _stop_clock(watch, outer)
+    except Halt as halt:
+        raise (halt.error or _runaway(seconds)).with_traceback(halt.__traceback__) from None
     if fired:
         raise _runaway(seconds)
     return result
@@ -74,13 +79,20 @@ def _runaway(seconds: float) -> RunawayError:
     )
 
 
-def _absorb() -> None:
-    """Wait for an exception that is on its way to this thread already, so that it strikes here and nowhere else."""
-    try:
-        for _ in range(1000):
-            time.sleep(0.0001)
-    except _Overrun:
-        pass
+def _stop_clock(watch: _Watch, outer: float | None) -> bool:
+    """Give the deadline back; tell whether the program was struck. A strike on its way lands here, nowhere else."""
+    struck = False
+    while True:
+        try:
+            with watch.lock:
+                watch.deadline = outer
+                struck, watch.fired = struck or watch.fired, False
+            for _ in range(20 if struck else 0):
+                time.sleep(0.0001)
+        except Halt:
+            struck = True
+        else:
+            return struck
 
 
 def _new_watch() -> _Watch:
@@ -113,8 +125,9 @@ def _patrol() -> None:
 
 
 def _strike(watch: _Watch, now: float) -> None:
+    """Raise in the watched thread; again at the next patrol where the program caught it and ran on."""
     with watch.lock:
-        if watch.deadline is None or now <= watch.deadline or watch.fired:
+        if watch.deadline is None or now <= watch.deadline:
             return
         watch.fired = True
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(watch.thread), ctypes.py_object(_Overrun))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(watch.thread), ctypes.py_object(Halt))
