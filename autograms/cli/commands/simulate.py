@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +105,7 @@ def simulate(
     previous = [] if fresh else _previous(save_dir)
     _notice_offline(chatbot.model.name)
 
-    with progress_bar(len(scenarios)) as bar:
+    with _kept(save_dir / JOURNAL), progress_bar(len(scenarios)) as bar:
         simulation = Simulator(chatbot, userbot, concurrency=concurrency).run(
             scenarios,
             journal=save_dir / JOURNAL,
@@ -133,6 +135,17 @@ def _previous(save_dir: Path) -> list[Memory]:
     from autograms.cli.results import TABLE, read_results
 
     return read_results(save_dir) if (save_dir / TABLE).exists() else []
+
+
+@contextmanager
+def _kept(journal: Path) -> Iterator[None]:
+    """Say what an interrupt leaves behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if journal.exists():
+            print(f"finished calls are kept in {journal}; the same command goes on from there", file=sys.stderr)
+        raise
 
 
 def _notice_offline(model: str) -> None:
