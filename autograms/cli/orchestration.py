@@ -31,10 +31,19 @@ ASSETS = (
 """The chain, in order."""
 
 
+_INSTANCE = """# Dagster's instance; what may stand here: https://docs.dagster.io/deployment/oss/oss-instance-configuration
+telemetry:
+  enabled: false
+"""
+
+
 def environment(project: Path) -> dict[str, str]:
     """Return the environment for Dagster: the project, and ``DAGSTER_HOME`` in ``.dagster`` here where it is unset."""
-    home = Path(os.environ.get("DAGSTER_HOME") or ".dagster").resolve()
+    given = os.environ.get("DAGSTER_HOME")
+    home = Path(given or ".dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
+    if given is None and not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(_INSTANCE, encoding="utf-8")
     return {**os.environ, "DAGSTER_HOME": str(home), "AUTOGRAMS_PROJECT": str(project)}
 
 
