@@ -125,7 +125,7 @@ class _Training:
             self.recipe,
             self.place.path,
             base=self.base.path if self.base else None,
-            name=f"{self.context.partition_key} ({self.kind})",
+            name=self.context.partition_key,
             resume=not self.force,
         )
         try:

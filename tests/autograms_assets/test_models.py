@@ -127,6 +127,5 @@ def test_a_training_that_fails_says_what_the_worker_said(ready: Chain) -> None:
     (broken / "config.json").write_text('{"model_type": "no such model"}')
     ready.project.edit("autograms.toml", "[defaults.sft]", f'[defaults.sft]\nmodel = "{broken}"')
     outcome = ready.run("sft_model")
-    assert "did not finish" in outcome.failures["sft_model"]
-    assert "no such model" in outcome.failures["sft_model"]
+    assert "training desk (sft) did not finish: no tokenizer at" in outcome.failures["sft_model"]
     assert not (ready.storage / "sft_model" / "desk").exists()
