@@ -1,0 +1,63 @@
+"""The gestures of a user in Dagster's UI, by the words and roles that the user sees.
+
+What does not belong here: what is expected to come of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+__all__ = ["launch_in_launchpad", "materialize_in_dialog", "open_graph", "open_metadata", "seen"]
+
+
+def seen(place: Page | Locator, text: str) -> Locator:
+    """Return the first element that shows just this text; copies that the UI hides to measure them do not count."""
+    return place.get_by_text(text, exact=True).locator("visible=true").first
+
+
+def open_graph(page: Page, url: str) -> None:
+    """Open the lineage of all assets, and every group in it."""
+    page.goto(f"{url}/asset-groups")
+    seen(page, "conversations").wait_for()
+    page.locator("button").filter(has=page.get_by_role("img", name="settings", exact=True)).last.click()
+    page.get_by_role("menuitem", name="Expand all groups").click()
+    page.wait_for_url("**expanded=**")
+    page.keyboard.press("Escape")
+    page.get_by_role("menuitem").first.wait_for(state="hidden")
+
+
+def launch_in_launchpad(page: Page, url: str, asset: str, partition: str) -> None:
+    """Open an asset's launchpad, choose a partition there and materialize it; the page is the run's afterwards."""
+    page.goto(f"{url}/assets/{asset}")
+    page.get_by_role("button", name="Materialize").first.wait_for()
+    page.locator("button").filter(has=page.get_by_role("img", name="arrow_drop_down")).first.click()
+    page.get_by_role("menuitem", name="Open launchpad").click()
+    launchpad = page.get_by_role("dialog").filter(has_text="Launchpad")
+    launchpad.get_by_placeholder("Partition").click()
+    seen(page, partition).click()
+    seen(launchpad, f"partition: {partition}").wait_for()
+    launchpad.get_by_role("button", name="Materialize").click()
+    page.wait_for_url("**/runs/**")
+
+
+def materialize_in_dialog(page: Page, url: str, asset: str, partition: str) -> None:
+    """Materialize one partition by the dialog behind the button "Materialize..."; the page is the run's afterwards."""
+    page.goto(f"{url}/assets/{asset}")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog").filter(has_text=f"Launch runs to materialize {asset}")
+    dialog.get_by_text("Select a partition or create one").click()
+    choices = page.get_by_role("dialog").filter(has=page.get_by_placeholder("Filter partitions")).last
+    seen(choices, partition).click()
+    dialog.get_by_role("button", name="Launch 1 run").click()
+    page.get_by_text("Launched run").wait_for()
+    seen(page, "View").click()
+    page.wait_for_url("**/runs/**")
+
+
+def open_metadata(page: Page, url: str, asset: str, partition: str) -> None:
+    """Open what was recorded of a partition's last materialization."""
+    page.goto(f"{url}/assets/{asset}?view=partitions&partition={partition}")
+    seen(page, "Metadata").wait_for()
