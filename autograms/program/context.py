@@ -45,6 +45,10 @@ class Caller(Protocol):
         """Embed texts."""
         ...
 
+    async def step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
+        """Run a step's function and return its result."""
+        ...
+
 
 class Program(greenlet):
     """A greenlet that knows its context."""

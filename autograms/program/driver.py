@@ -39,6 +39,7 @@ __all__ = [
     "recorded_error",
     "resume",
     "run_outside",
+    "run_step",
     "throw",
     "use_config",
 ]
@@ -104,11 +105,13 @@ async def _perform(context: Context, effect: Any) -> Any:
     if type(effect) is Parallel:
         return await _run_branches(effect.branches)
     if type(effect) is RunStep:
-        return await asyncio.to_thread(effect.function)
+        step = context.caller.step if context.caller is not None else run_step
+        return await step(context, effect.call, effect.function)
     if type(effect) is Embed:
         embed = context.caller.embed if context.caller is not None else embed_texts
         return await embed(context, effect.call, effect.texts, effect.model)
     if type(effect) is Inner:
+        effect.context.caller = effect.context.caller or context.caller
         return await _perform(effect.context, effect.effect)
     raise ProgramError(f"a program handed out {effect!r}, which is no effect")
 
@@ -166,6 +169,11 @@ async def ask_model(context: Context, call: Call, request: Request) -> Reply:
             if attempt == tries:
                 raise OutputError(f"{call.primitive} at {call.place}: {error} (asked {tries} times)") from None
     raise AssertionError("unreachable")
+
+
+async def run_step(context: Context, call: Call, function: Callable[[], Any]) -> Any:
+    """Run a step's function off the event loop."""
+    return await asyncio.to_thread(function)
 
 
 async def embed_texts(context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:

@@ -1,15 +1,18 @@
 """The ledger of a simulation: which answers are there already, and what is paid.
 
 An answer is reused where the same conversation asks the same model the same thing, for the n-th time as the n-th
-time before. Everything that is paid goes to the journal before the program sees it.
+time before; a step's result where it runs the same function on the same arguments. Everything that is paid goes to
+the journal before the program sees it.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -17,9 +20,10 @@ from autograms.conversation.journal import Journal
 from autograms.conversation.record import Call, Memory
 from autograms.models.base import Reply, Request
 from autograms.program.context import Context
-from autograms.program.driver import ask_model, embed_texts
+from autograms.program.driver import ask_model, embed_texts, plain, run_step
+from autograms.simulation.budget import Purse
 
-__all__ = ["Answers", "ConversationLedger", "Progress"]
+__all__ = ["Account", "Answers", "ConversationLedger", "Progress", "Stopped"]
 
 
 @dataclass(slots=True)
@@ -30,6 +34,7 @@ class Progress:
         total: Conversations to simulate.
         finished: Conversations that are done, failed ones included.
         failed: Conversations that failed.
+        truncated: Conversations that the budget ended before they were done.
         calls: Calls that programs made: paid, reused, and answered by supervisors.
         paid: Answers that a model was asked for in this run.
         reused: Answers that came from an earlier run.
@@ -43,6 +48,7 @@ class Progress:
     total: int = 0
     finished: int = 0
     failed: int = 0
+    truncated: int = 0
     calls: int = 0
     paid: int = 0
     reused: int = 0
@@ -51,6 +57,53 @@ class Progress:
     cost_usd: float = 0.0
     unpriced: int = 0
     seconds: float = 0.0
+
+
+class Stopped(BaseException):
+    """Ends a conversation where it stands. Not an ``Exception``, so that no program swallows it."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What all conversations of a simulation share.
+
+    Attributes:
+        progress: The counts.
+        journal: Where paid answers go, or ``None``.
+        purse: What may be spent, or ``None`` for any amount.
+    """
+
+    progress: Progress
+    journal: Journal | None = None
+    purse: Purse | None = None
+
+    def pay(self, scenario: str, key: str, reply: Reply) -> None:
+        """Count a paid answer and write it to the journal."""
+        progress = self.progress
+        progress.paid += 1
+        progress.input_tokens += reply.input_tokens
+        progress.output_tokens += reply.output_tokens
+        if reply.cost_usd is None:
+            progress.unpriced += 1
+        else:
+            progress.cost_usd += reply.cost_usd
+        self.keep(scenario, key, reply)
+
+    def keep(self, scenario: str, key: str, reply: Reply) -> None:
+        """Write an answer to the journal."""
+        if self.journal is not None:
+            self.journal.append(
+                {
+                    "scenario": scenario,
+                    "request": key,
+                    "text": reply.text,
+                    "model": reply.model,
+                    "input_tokens": reply.input_tokens,
+                    "output_tokens": reply.output_tokens,
+                    "cost_usd": reply.cost_usd,
+                    "probabilities": reply.probabilities,
+                }
+            )
 
 
 class Answers:
@@ -91,42 +144,80 @@ class ConversationLedger:
     Args:
         scenario: Key of the scenario.
         answers: The conversation's answers by request.
-        journal: Where paid answers go, or ``None``.
-        progress: The simulation's counts.
+        account: What the simulation's conversations share.
+
+    Attributes:
+        stopped: Why the conversation was stopped, ``None`` where it was not.
     """
 
-    __slots__ = ("_answers", "_asked", "_journal", "_progress", "_scenario")
-
-    def __init__(
-        self, scenario: str, answers: dict[str, list[Reply]], journal: Journal | None, progress: Progress
-    ) -> None:
-        self._scenario = scenario
+    def __init__(self, scenario: str, answers: dict[str, list[Reply]], account: Account) -> None:
+        self.scenario = scenario
+        self.account = account
+        self.stopped: str | None = None
         self._answers = answers
         self._asked: dict[str, int] = {}
-        self._journal = journal
-        self._progress = progress
 
     async def complete(self, context: Context, call: Call, request: Request) -> Reply:
         """Answer a request."""
         model = context.classifier if context.classifier is not None and call.kind == "choice" else context.model
-        key = _hash(context.side, request, model.name)
+        name = request.model or model.name
+        key = _request_key(context.side, request, name)
         reply = self._known(key, call)
         if reply is None:
-            reply = await ask_model(context, call, request)
-            self._pay(key, reply)
+            reply = await self._ask(context, call, request, name)
+            self.account.pay(self.scenario, key, reply)
         return reply
 
     async def embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
         """Embed texts."""
-        key = hashlib.blake2b(orjson.dumps([context.side, "embed", model, texts]), digest_size=12).hexdigest()
+        key = _key(context.side, "embed", model, texts)
         reply = self._known(key, call)
         if reply is None:
-            vectors = await embed_texts(context, call, texts, model)
+            vectors = await self._embed(context, call, texts, model)
             reply = Reply(orjson.dumps(vectors).decode(), model)
-            self._pay(key, reply)
+            self.account.pay(self.scenario, key, reply)
         return orjson.loads(reply.text)
 
-    def _known(self, key: str, call: Call) -> Reply | None:
+    async def step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
+        """Run a step's function, or return what it returned in an earlier run."""
+        key = _step_key(context.side, function)
+        reply = self._known(key, call, paid=False)
+        if reply is None:
+            result = await self._step(context, call, function)
+            reply = Reply(plain(result, "the result of step()"), "")
+            self.account.keep(self.scenario, key, reply)
+        return json.loads(reply.text)
+
+    async def _ask(self, context: Context, call: Call, request: Request, model: str) -> Reply:
+        purse = self.account.purse
+        if purse is None:
+            return await ask_model(context, call, request)
+        reserved = purse.reserve(request, model)
+        if reserved is None:
+            self.stop(f"the budget of {purse.budget} is spent; raise it and simulate again, what is there is kept")
+        reply = None
+        try:
+            reply = await ask_model(context, call, request)
+        finally:
+            purse.settle(reserved, reply)
+        return reply
+
+    async def _embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
+        return await embed_texts(context, call, texts, model)
+
+    async def _step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
+        return await run_step(context, call, function)
+
+    def stop(self, reason: str) -> NoReturn:
+        """End the conversation where it stands.
+
+        Raises:
+            Stopped: Always.
+        """
+        self.stopped = reason
+        raise Stopped
+
+    def _known(self, key: str, call: Call, *, paid: bool = True) -> Reply | None:
         call.request = key
         number = self._asked.get(key, 0)
         self._asked[key] = number + 1
@@ -134,51 +225,40 @@ class ConversationLedger:
         if known is None or number >= len(known):
             return None
         call.reused = True
-        self._progress.reused += 1
+        self.account.progress.reused += paid
         return known[number]
 
-    def _pay(self, key: str, reply: Reply) -> None:
-        progress = self._progress
-        progress.paid += 1
-        progress.input_tokens += reply.input_tokens
-        progress.output_tokens += reply.output_tokens
-        if reply.cost_usd is None:
-            progress.unpriced += 1
-        else:
-            progress.cost_usd += reply.cost_usd
-        if self._journal is not None:
-            self._journal.append(
-                {
-                    "scenario": self._scenario,
-                    "request": key,
-                    "text": reply.text,
-                    "model": reply.model,
-                    "input_tokens": reply.input_tokens,
-                    "output_tokens": reply.output_tokens,
-                    "cost_usd": reply.cost_usd,
-                    "probabilities": reply.probabilities,
-                }
-            )
+
+def _request_key(side: str, request: Request, model: str) -> str:
+    return _key(side, request.kind, request.messages, request.choices, request.schema, model, request.params)
 
 
-def _hash(side: str, request: Request, model: str) -> str:
-    asked = [
-        side,
-        request.kind,
-        request.messages,
-        request.choices,
-        request.schema,
-        request.model or model,
-        request.params,
-    ]
-    return hashlib.blake2b(orjson.dumps(asked, default=str), digest_size=12).hexdigest()
+def _step_key(side: str, function: Callable[[], Any]) -> str:
+    """Hash what a step runs: the function's name and code, and its arguments; what only prints differently is new."""
+    if not isinstance(function, functools.partial):
+        return _key(side, "step", repr(function))
+    name = getattr(function.func, "__qualname__", repr(function.func))
+    code = getattr(function.func, "__code__", None)
+    body = [] if code is None else [code.co_code.hex(), code.co_names, [str(c) for c in code.co_consts if _plain(c)]]
+    return _key(side, "step", name, body, function.args, function.keywords)
+
+
+def _plain(constant: Any) -> bool:
+    return constant is None or isinstance(constant, (str, int, float, bytes))
+
+
+def _key(*parts: Any) -> str:
+    return hashlib.blake2b(
+        orjson.dumps(parts, default=repr, option=orjson.OPT_NON_STR_KEYS), digest_size=12
+    ).hexdigest()
 
 
 def _reply_of(call: Call) -> Reply:
-    probabilities = orjson.loads(call.output or "null") if call.kind == "logits" else None
-    return Reply(
-        call.output or "", call.model or "", call.input_tokens, call.output_tokens, call.cost_usd, probabilities
-    )
+    output = call.output or ""
+    probabilities = orjson.loads(output or "null") if call.kind == "logits" else None
+    if call.primitive == "inner":
+        output = orjson.loads(output)  # the call of a program inside the program: the journal holds it as JSON
+    return Reply(output, call.model or "", call.input_tokens, call.output_tokens, call.cost_usd, probabilities)
 
 
 def _entries(journal: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, Reply]]:

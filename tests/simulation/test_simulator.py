@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -348,3 +349,75 @@ def test_a_simulation_leaves_the_garbage_collector_as_it_was(load):
     before = gc.get_threshold()
     Simulator(chatbot, load("user", USERBOT, model=ScriptedModel())).run(plain_scenarios(1, num_turns=1, seed=0))
     assert gc.get_threshold() == before
+
+
+STEPS = """
+from pathlib import Path
+
+def look(where):
+    with open(where, "a") as file:
+        file.write("x")
+    return len(Path(where).read_text())
+
+@autograms_function()
+def chatbot(where):
+    while True:
+        count = step(look, where)
+        reply_instruction(f"Tell the customer that {count} have come.")
+"""
+
+
+def test_a_step_is_not_taken_again(load, endpoint, tmp_path):
+    where = tmp_path / "visitors"
+
+    def simulate(body=STEPS, **options):
+        model = model_at(endpoint.url)
+        chatbot = load("bot", body, model=model)
+        scenarios = scenarios_from_rows([{"num_turns": 1, "chatbot_kwargs": {"where": str(where)}}])
+        return Simulator(chatbot, load("user", USERBOT, model=model)).run(scenarios, **options)
+
+    first = simulate()
+    assert (first.progress.paid, len(where.read_text())) == (2, 2)
+    again = simulate(previous=first.memories)
+    assert (again.progress.paid, len(where.read_text())) == (0, 2)
+    edited = simulate(STEPS.replace("len(Path(where).read_text())", "str(Path(where))"), previous=first.memories)
+    assert (edited.progress.paid, len(where.read_text())) == (2, 4)
+
+
+def test_the_journal_keeps_steps(load, endpoint, tmp_path):
+    where, journal = tmp_path / "visitors", tmp_path / "calls.journal"
+    model = model_at(endpoint.url)
+    for _ in range(2):
+        chatbot = load("bot", STEPS, model=model)
+        scenarios = scenarios_from_rows([{"num_turns": 1, "chatbot_kwargs": {"where": str(where)}}])
+        Simulator(chatbot, load("user", USERBOT, model=model)).run(scenarios, journal=journal)
+    assert (len(where.read_text()), endpoint.stats()["requests"]) == (2, 2)
+
+
+def test_a_program_inside_a_program_is_paid_once(load, endpoint):
+    body = """
+    from autograms import Autogram
+
+    def inner_bot():
+        reply_instruction("Say something deep.")
+
+    inner = Autogram(inner_bot, model=MODEL)
+
+    @autograms_function()
+    def chatbot():
+        while True:
+            text, _ = inner.reply()
+            reply(text)
+    """
+    source = f"from tests.simulation.conftest import model_at\nMODEL = model_at({endpoint.url!r})\n" + dedent(body)
+
+    def simulate(**options):
+        model = model_at(endpoint.url)
+        return Simulator(load("bot", source, model=model), load("user", USERBOT, model=model)).run(
+            plain_scenarios(1, num_turns=1, seed=0), **options
+        )
+
+    first = simulate()
+    assert (first.memories[0].status, first.progress.paid, endpoint.stats()["requests"]) == ("completed", 2, 2)
+    assert simulate(previous=first.memories).progress.paid == 0
+    assert endpoint.stats()["requests"] == 2
