@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
@@ -66,8 +65,3 @@ def test_each_text_is_answered_for_itself() -> None:
     assert bot.reply("Please refund the kettle.", memory) == ("one", memory)
     assert bot.reply("Where is the manual of my lamp?", memory) == ("two", memory)
     assert not any("kettle" in str(request.messages) for request in model.requests[2:])
-
-
-def test_the_scenarios_are_what_the_script_writes() -> None:
-    script = runpy.run_path(str(EXAMPLES / "make_scenarios.py"))
-    assert (EXAMPLES / "scenarios/support_desk.json").read_text() == script["text"]()
