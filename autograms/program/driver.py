@@ -324,7 +324,10 @@ def _run_branches_here(branches: list[Context]) -> None:
             for future in done:
                 branch = waiting.pop(future)
                 error = future.exception()
-                advance(branch, throw(branch, error) if isinstance(error, Exception) else resume(branch, future.result()))
+                if isinstance(error, Exception):
+                    advance(branch, throw(branch, error))
+                else:
+                    advance(branch, resume(branch, future.result()))
     finally:
         for future in waiting:
             future.cancel()

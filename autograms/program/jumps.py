@@ -46,15 +46,17 @@ class Frame:
     def at(self, address: str | None) -> bool:
         """Note the address of the statement that runs now; return ``False``, so that a condition can hold it."""
         self.address = address
-        if address is None:
-            self.arriving = False
         return False
+
+    def leave(self) -> None:
+        """Take the note back: the statement is behind."""
+        self.address, self.arriving = None, False
 
     def accept(self, jump: Jump) -> str:
         """Return the address to go to, or pass a jump on that is meant for another function."""
         if jump.frame is not self:
             raise jump
-        self.at(None)
+        self.leave()
         return jump.address
 
 

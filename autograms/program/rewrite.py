@@ -16,12 +16,13 @@ go on with the iterator that they have. Locals stay because the frame stays.
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import inspect
 import linecache
 import sys
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from autograms.errors import AddressError
 from autograms.program.jumps import Frame, Jump, Loop
@@ -29,7 +30,7 @@ from autograms.program.jumps import Frame, Jump, Loop
 __all__ = ["carries_addresses", "rewrite"]
 
 _GOTO, _FRAME, _JUMP = "__autograms_goto", "__autograms_frame", "__autograms_jump"
-_RUNTIME = "__autograms_runtime__"
+_RUNTIME, _REWRITTEN = "__autograms_runtime__", "__autograms_rewritten__"
 _COMPOUND = (ast.If, ast.While, ast.For, ast.With, ast.Try, ast.TryStar, ast.Match)
 _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -42,9 +43,9 @@ class _Runtime:
     enter: Callable[[], tuple[Frame, str | None]]
 
 
-def carries_addresses(function: Callable[..., Any]) -> bool:
+def carries_addresses(function: types.FunctionType) -> bool:
     """Tell whether a call in the function's body has an ``ADDRESS=`` keyword."""
-    return _names_address(function.__code__)
+    return _names_address(function.__code__) or _source_names_address(function.__code__, _source(function))
 
 
 def _names_address(code: types.CodeType) -> bool:
@@ -59,6 +60,20 @@ def _names_address(code: types.CodeType) -> bool:
 _COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 
 
+@functools.lru_cache(maxsize=1024)
+def _source_names_address(code: types.CodeType, source: str) -> bool:
+    """Look in the source too: the compiler leaves out what stands behind ``if False:``, but a jump may lead there."""
+    definition = _find(code, source) if "ADDRESS" in source else None
+    queue: list[ast.AST] = list(definition.body) if definition is not None else []
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.Call) and any(keyword.arg == "ADDRESS" for keyword in node.keywords):
+            return True
+        if not isinstance(node, _NESTED):
+            queue.extend(ast.iter_child_nodes(node))
+    return False
+
+
 def rewrite(
     function: types.FunctionType, enter: Callable[[], tuple[Frame, str | None]]
 ) -> tuple[types.FunctionType, frozenset[str]]:
@@ -71,48 +86,73 @@ def rewrite(
     Raises:
         AddressError: Where an address is given twice or is no constant.
     """
-    definition = _definition(function)
+    code = function.__code__
+    kept = function.__globals__.setdefault(_REWRITTEN, {})
+    if code not in kept:  # an inner function is defined, and comes here, as often as its outer one runs
+        kept[code] = _rewritten_code(function)
+    new_code, addresses = kept[code]
+    function.__globals__.setdefault(_RUNTIME, _Runtime).enter = staticmethod(enter)  # type: ignore[attr-defined]
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    made = types.FunctionType(
+        new_code,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        tuple(cells[name] for name in new_code.co_freevars),
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__qualname__, made.__doc__ = function.__qualname__, function.__doc__
+    made.__annotations__, made.__module__ = function.__annotations__, function.__module__
+    return made, addresses
+
+
+def _rewritten_code(function: types.FunctionType) -> tuple[types.CodeType, frozenset[str]]:
     if inspect.isgeneratorfunction(function):
         raise AddressError(
             f"{_where(function)}: {function.__name__}() is a generator, into which no jump can lead; "
             "give the addresses to the function that runs it"
         )
-    writer = _Writer(function, enter)
+    definition = _definition(function)
+    writer = _Writer(function)
     _PassJumps().visit(definition)
     body = definition.body
     docstring = body[:1] if ast.get_docstring(definition, clean=False) is not None else []
     new_body = writer.block(body[len(docstring) :])
     new = _function(definition.name, _without_defaults(definition.args), [*docstring, *writer.frame(new_body)])
     ast.copy_location(new, definition)
-    code = _compile(new, function)
-    function.__globals__.setdefault(_RUNTIME, _Runtime).enter = staticmethod(enter)  # type: ignore[attr-defined]
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-    made = types.FunctionType(
-        code,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        tuple(cells[name] for name in code.co_freevars),
-    )
-    made.__kwdefaults__ = function.__kwdefaults__
-    made.__qualname__, made.__doc__ = function.__qualname__, function.__doc__
-    made.__annotations__, made.__module__ = function.__annotations__, function.__module__
-    return made, frozenset(writer.reachable)
+    return _compile(new, function), frozenset(writer.reachable)
 
 
 def _definition(function: types.FunctionType) -> ast.FunctionDef:
-    """Parse the function's file and return its definition."""
-    code = function.__code__
-    lines = linecache.getlines(code.co_filename, function.__globals__) or inspect.findsource(function)[0]
-    for node in ast.walk(ast.parse("".join(lines))):
-        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+    """Return the function's definition, to be written into."""
+    found = _find(function.__code__, _source(function))
+    if found is None:
+        raise AddressError(
+            f"{_where(function)}: the source of {function.__name__}() was not found, so that its addresses cannot be "
+            "reached; define it in a file"
+        )
+    return copy.deepcopy(found)
+
+
+def _source(function: types.FunctionType) -> str:
+    return "".join(linecache.getlines(function.__code__.co_filename, function.__globals__))
+
+
+def _find(code: types.CodeType, source: str) -> ast.FunctionDef | None:
+    for node in _definitions(source):
+        if node.name == code.co_name:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if first == code.co_firstlineno:
                 return node
-    raise AddressError(
-        f"{_where(function)}: the source of {function.__name__}() was not found, so that its "
-        "addresses cannot be reached; define it in a file"
-    )
+    return None
+
+
+@functools.lru_cache(maxsize=16)
+def _definitions(source: str) -> list[ast.FunctionDef]:
+    try:
+        return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    except SyntaxError:  # the file has changed since it was loaded
+        return []
 
 
 def _where(function: types.FunctionType) -> str:
@@ -167,7 +207,7 @@ def _without_defaults(arguments: ast.arguments) -> ast.arguments:
 class _Writer:
     """Rewrites the statements of one function."""
 
-    def __init__(self, function: types.FunctionType, enter: Callable[..., Any]) -> None:
+    def __init__(self, function: types.FunctionType) -> None:
         self.function = function
         self.seen: dict[str, int] = {}
         self.reachable: set[str] = set()
@@ -243,7 +283,7 @@ class _Writer:
         if not others:
             return declarations
         # An exception or a `continue` may have left a statement with an address before it took its note back.
-        return [*declarations, _if(_expr(f"{_GOTO} is None"), [*_stmts(f"{_FRAME}.at(None)"), *others])]
+        return [*declarations, _if(_expr(f"{_GOTO} is None"), [*_stmts(f"{_FRAME}.leave()"), *others])]
 
     def statement(self, node: ast.stmt) -> tuple[list[str], list[ast.stmt]]:
         """Return the addresses that a statement carries or holds, and its rewritten form where there are any."""
@@ -261,14 +301,14 @@ class _Writer:
         return _stmts(f"{_GOTO} = None\n{_FRAME}.at({head[0]!r})")
 
     def _leave(self, head: list[str]) -> list[ast.stmt]:
-        return _stmts(f"{_FRAME}.at(None)") if head else []
+        return _stmts(f"{_FRAME}.leave()") if head else []
 
-    def _inner(self, statements: list[ast.stmt]) -> tuple[list[str], list[ast.stmt]]:
+    def _inner(self, statements: list[ast.stmt], head: list[str]) -> tuple[list[str], list[ast.stmt]]:
         """Rewrite an inner block; return the addresses in it and the block."""
         before = set(self.reachable)
         body = self.block(statements)
         found = sorted(self.reachable - before)
-        return found, (body if found else statements)
+        return found, (body if found or head else statements)
 
     def _head_first(self, head: list[str]) -> list[ast.stmt]:
         """A jump to an address in a compound statement's own expression evaluates that expression."""
@@ -284,8 +324,8 @@ class _Writer:
     def _if(self, node: ast.If) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.test)
         before = self._head_first(head)
-        inside, body = self._inner(node.body)
-        beside, orelse = self._inner(node.orelse)
+        inside, body = self._inner(node.body, head)
+        beside, orelse = self._inner(node.orelse, head)
         if not (head or inside or beside):
             return [], [node]
         test = _or_jump(inside, self._noting(head, node.test))
@@ -294,8 +334,8 @@ class _Writer:
     def _while(self, node: ast.While) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.test)
         before = self._head_first(head)
-        inside, body = self._inner(node.body)
-        beside, orelse = self._inner(node.orelse)
+        inside, body = self._inner(node.body, head)
+        beside, orelse = self._inner(node.orelse, head)
         if not (head or inside or beside):
             return [], [node]
         test = _or_jump(inside, self._noting(head, node.test))
@@ -304,8 +344,8 @@ class _Writer:
     def _for(self, node: ast.For) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.iter)
         before = self._head_first(head)
-        inside, body = self._inner(node.body)
-        beside, orelse = self._inner(node.orelse)
+        inside, body = self._inner(node.body, head)
+        beside, orelse = self._inner(node.orelse, head)
         if not (head or inside or beside):
             return [], [node]
         self.loops += 1
@@ -327,7 +367,7 @@ class _Writer:
     def _with(self, node: ast.With) -> tuple[list[str], list[ast.stmt]]:
         head = self.own([item.context_expr for item in node.items])
         before = self._head_first(head)
-        inside, body = self._inner(node.body)
+        inside, body = self._inner(node.body, head)
         if not (head or inside):
             return [], [node]
         first = node.items[0]
@@ -335,7 +375,7 @@ class _Writer:
         return [*head, *inside], [*before, _at(ast.With(node.items, body), node)]
 
     def _try(self, node: ast.Try | ast.TryStar) -> tuple[list[str], list[ast.stmt]]:
-        inside, body = self._inner(node.body)
+        inside, body = self._inner(node.body, [])
         # Handlers run only where something was raised: their addresses mark places, no jump reaches them.
         for part in (*node.handlers, *node.orelse, *node.finalbody):
             self.own(part)
@@ -348,7 +388,7 @@ class _Writer:
     def _match(self, node: ast.Match) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.subject)
         before = self._head_first(head)
-        inner = [self._inner(case.body) for case in node.cases]
+        inner = [self._inner(case.body, head) for case in node.cases]
         found = [address for addresses, _ in inner for address in addresses]
         if not (head or found):
             return [], [node]
