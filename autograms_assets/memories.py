@@ -164,7 +164,8 @@ def _samples(memories: "Sequence[Memory]") -> dict[str, Any]:
 
 
 def _as_markdown(memory: "Memory") -> str:
-    lines = [f"**{memory.scenario}** ({memory.status}, {len(memory.calls)} calls)"]
+    calls = "1 call" if len(memory.calls) == 1 else f"{len(memory.calls)} calls"
+    lines = [f"**{memory.scenario}** ({memory.status}, {calls})"]
     if memory.error:
         lines.append(f"*{memory.error}*: {memory.error_message} ({memory.error_place or 'no place'})")
     lines += [f"**{turn['role']}:** {turn['content']}" for turn in memory.transcript()]

@@ -117,15 +117,15 @@ def _reason(stamp: Stamp | None, inputs: Mapping[str, str]) -> str:
 
 
 def _result(place: Stored | Folder, stamp: Stamp, *, reused: bool, changed: str) -> dg.MaterializeResult:
-    metadata: dict[str, Any] = {
-        "reused": reused,
+    metadata: dict[str, Any] = {"reused": reused}  # the run's log shows the first few, so what came out stands first
+    if changed:
+        metadata["made because"] = changed
+    metadata |= {name: _shown(value) for name, value in stamp.summary.items() if value not in (None, {}, [])}
+    metadata |= {
         "seconds": 0.0 if reused else stamp.seconds,
         "fingerprint": stamp.fingerprint[:12],
         "path": dg.MetadataValue.path(str(place.path)),
     }
-    if changed:
-        metadata["made because"] = changed
-    metadata |= {name: _shown(value) for name, value in stamp.summary.items() if value is not None}
     if isinstance(place, Stored):
         metadata |= table_metadata(place.schema(), stamp.summary.get("rows", 0))
     return dg.MaterializeResult(
@@ -142,7 +142,7 @@ def _shown(value: Any) -> Any:
         return dg.MetadataValue.path(value["path"])
     if isinstance(value, dict | list):
         return dg.MetadataValue.json(value)
-    return value
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _check_result(verdict: Verdict) -> dg.AssetCheckResult:
