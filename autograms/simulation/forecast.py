@@ -1,0 +1,143 @@
+"""What a conversation will ask behind the point where its answers end, judged by conversations that were there before.
+
+What does not belong here: finding that point, and saying why a conversation is stale (``plan``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from autograms.conversation.record import Call, Memory
+from autograms.models.base import Reply, Request
+from autograms.models.offline import OfflineModel
+from autograms.program.context import Context
+from autograms.simulation.ledger import Account, ConversationLedger, Progress
+from autograms.simulation.scenarios import Scenario
+from autograms.simulation.talk import Cast, talk
+
+__all__ = ["Expected", "Forecast", "asked"]
+
+_SAMPLE = 50
+"""Earlier conversations that speak for one that was never simulated."""
+_REHEARSED = 8
+"""Conversations that are rehearsed where there are no earlier ones."""
+_CHARACTERS_PER_TOKEN = 4
+_WRITTEN = 150
+"""Tokens of an answer in free text, where no endpoint ever counted one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A call that is expected.
+
+    Attributes:
+        side: ``chatbot`` or ``user``.
+        model: The model that the call itself names, ``None`` where its side's answers.
+        read: Prompt tokens.
+        written: Completion tokens.
+        key: Hash of the request, empty where it is not known.
+    """
+
+    side: str
+    model: str | None
+    read: int
+    written: int
+    key: str = ""
+
+
+class Forecast:
+    """Expects of conversations what they, or others, took before.
+
+    Args:
+        cast: Who talks; asked for a rehearsal where nothing is known.
+        previous: Memories of earlier simulations.
+
+    Attributes:
+        rehearsed: Whether a rehearsal with the embedded model had to do.
+    """
+
+    def __init__(self, cast: Cast, previous: Iterable[Memory]) -> None:
+        self.rehearsed = False
+        self._cast = cast
+        self._known = {memory.scenario: memory for memory in previous if memory.status == "completed"}
+        self._sample = [_expected(memory) for memory, _ in zip(self._known.values(), range(_SAMPLE), strict=False)]
+
+    async def prepare(self, scenarios: Sequence[Scenario]) -> None:
+        """Rehearse some of the scenarios where there are no earlier conversations to judge by."""
+        if self._sample or not scenarios:
+            return
+        self.rehearsed = True
+        for scenario in scenarios[:: max(1, len(scenarios) // _REHEARSED)][:_REHEARSED]:
+            memory = await talk(self._cast, scenario, _Rehearsal(scenario.key, {}, Account(Progress())))
+            self._sample.append(_expected(memory))
+
+    def behind(self, scenario: str, used: Counter[str]) -> Iterator[tuple[Expected, float]]:
+        """Yield the calls that a conversation is expected to pay for, each with how many of it.
+
+        Args:
+            scenario: The scenario's key.
+            used: Requests that were answered by what is there.
+        """
+        if scenario in self._known:
+            calls, left = _expected(self._known[scenario]), used.copy()
+            yield from ((call, 1.0) for call in _without(calls, left) or calls[-1:])
+            return
+        reused = used.total()
+        for calls in self._sample:
+            yield from ((call, 1 / len(self._sample)) for call in calls[reused:] or calls[-1:])
+
+
+def asked(memory: Memory, side: str | None = None) -> list[Call]:
+    """Return a conversation's calls that a model answered."""
+    return [
+        call
+        for call in memory.calls
+        if call.request is not None and call.model and call.output is not None and side in (None, call.side)
+    ]
+
+
+def _without(calls: Sequence[Expected], used: Counter[str]) -> list[Expected]:
+    left = []
+    for call in calls:
+        if used[call.key] > 0:
+            used[call.key] -= 1
+        else:
+            left.append(call)
+    return left
+
+
+def _expected(memory: Memory) -> list[Expected]:
+    return [_from_call(memory, call) for call in asked(memory)]
+
+
+def _from_call(memory: Memory, call: Call) -> Expected:
+    named = orjson.loads(call.params).get("model") if call.params else None
+    read = (
+        call.input_tokens
+        or sum(len(str(message.get("content"))) for message in memory.prompt_messages(call.prompt))
+        // _CHARACTERS_PER_TOKEN
+    )
+    written = call.output_tokens or len(call.output or "") // _CHARACTERS_PER_TOKEN
+    return Expected(call.side, named, read, written, call.request or "")
+
+
+class _Rehearsal(ConversationLedger):
+    """Answers by the embedded model, in about as many tokens as a real one; takes no step."""
+
+    _model = OfflineModel()
+
+    async def _ask(self, context: Context, call: Call, request: Request, model: str) -> Reply:
+        reply = await self._model.complete(request)
+        read = sum(len(str(message.get("content"))) for message in request.messages) // _CHARACTERS_PER_TOKEN
+        written = _WRITTEN if request.kind == "text" else len(reply.text) // _CHARACTERS_PER_TOKEN + 1
+        return Reply(reply.text, model, read, written, 0.0, reply.probabilities)
+
+    async def _embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
+        return await self._model.embed(texts)
+
+    async def _step(self, context: Context, call: Call, function: object) -> object:
+        self.stop("a step")

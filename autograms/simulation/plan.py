@@ -1,0 +1,323 @@
+"""What a simulation would take, before anything is spent: stale conversations, calls, tokens and money, and why.
+
+Each conversation runs again against the answers that are there, and stops at the first one that is not; what lies
+behind is a forecast. No model is asked, and no step is taken. What does not belong here: spending (``budget``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from autograms.autogram import Autogram
+from autograms.conversation.garbage import collecting_seldom
+from autograms.conversation.journal import read_journal
+from autograms.conversation.record import Call, Memory
+from autograms.errors import BudgetError, ModelError
+from autograms.models import resolve_model
+from autograms.models.base import Model, Reply, Request
+from autograms.models.prices import Price, load_prices, price_of
+from autograms.program.context import Context
+from autograms.simulation.budget import Budget
+from autograms.simulation.forecast import Forecast, asked
+from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress
+from autograms.simulation.scenarios import Scenario
+from autograms.simulation.simulator import Simulator
+from autograms.simulation.talk import Cast, talk
+
+__all__ = ["Plan", "UnaskedModel", "ensure_within", "plan", "unasked_model"]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a simulation would take.
+
+    Attributes:
+        name: The autogram.
+        conversations: Conversations to simulate.
+        stale: Those that need at least one answer that is not there.
+        changed: Those that come out differently by the answers that are there, and cost nothing.
+        reused: Answers that are there.
+        calls: Answers to pay for, estimated behind the first of each conversation.
+        input_tokens: Their prompt tokens, estimated.
+        output_tokens: Their completion tokens, estimated.
+        cost_usd: Their price, estimated, in US dollars.
+        unpriced: Those of models without a known price.
+        reasons: Stale and changed conversations by reason: ``never simulated``, ``scenario`` (it is new or changed),
+            ``autogram``, ``userbot``, ``model``, ``settings``, ``not finished``, ``asked for again``.
+        models: Answers to pay for, by model.
+        prices: Date of the price table.
+        rehearsed: Whether the estimate comes from a rehearsal with the embedded model.
+    """
+
+    name: str
+    conversations: int = 0
+    stale: int = 0
+    changed: int = 0
+    reused: int = 0
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    models: dict[str, int] = field(default_factory=dict)
+    prices: str = ""
+    rehearsed: bool = False
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the plan's lines: what, and how much."""
+        cost = f"${self.cost_usd:.4f} by the prices of {self.prices}"
+        if self.unpriced:
+            cost += f"; {self.unpriced} calls of models without a price"
+        return [
+            ("conversations", str(self.conversations)),
+            ("stale", f"{self.stale}{_listed(self.reasons)}"),
+            ("changed, at no cost", str(self.changed)),
+            ("calls reused", str(self.reused)),
+            ("calls to pay", f"about {self.calls}{_listed(self.models)}" if self.calls else "0"),
+            ("tokens", f"about {self.input_tokens} read, {self.output_tokens} written"),
+            ("cost", cost),
+            ("judged by", "a rehearsal with the embedded model" if self.rehearsed else "earlier conversations"),
+        ]
+
+    def as_markdown(self) -> str:
+        """Return the plan as a table."""
+        return "\n".join(
+            [f"| {self.name} | plan |", "|---|---|", *(f"| {what} | {much} |" for what, much in self.rows())]
+        )
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return f" ({', '.join(f'{name}: {count}' for name, count in counts.items())})" if counts else ""
+
+
+def plan(
+    simulator: Simulator,
+    scenarios: Sequence[Scenario],
+    *,
+    journal: Path | None = None,
+    previous: Iterable[Memory] = (),
+    fresh: bool = False,
+    chatbot_memory: str | None = None,
+    user_memory: str | None = None,
+) -> Plan:
+    """Return what :meth:`Simulator.run` with the same arguments would take.
+
+    Args:
+        simulator: The programs; :func:`unasked_model` gives models that need neither key nor endpoint.
+        scenarios: The conversations to simulate.
+        journal: As in :meth:`Simulator.run`.
+        previous: As in :meth:`Simulator.run`.
+        fresh: As in :meth:`Simulator.run`.
+        chatbot_memory: As in :meth:`Simulator.run`.
+        user_memory: As in :meth:`Simulator.run`.
+    """
+    cast = Cast(simulator.chatbot, simulator.userbot, chatbot_memory, user_memory)
+    planner = _Planner(cast, list(previous), read_journal(journal) if journal is not None else (), fresh)
+    with collecting_seldom():
+        asyncio.run(planner.all(scenarios))
+    return planner.plan
+
+
+def ensure_within(plan: Plan, budget: Budget) -> None:
+    """Refuse a simulation whose estimate is above its budget.
+
+    Raises:
+        BudgetError: Where it is, or where dollars are limited and a model has no price.
+    """
+    if budget.usd is not None and plan.unpriced:
+        model = next(name for name in plan.models if _price(name) is None)
+        raise BudgetError(
+            f"{plan.name}: budget_usd is set, and the price of {model} is not known; add it to the file that "
+            "AUTOGRAMS_PRICES names, or set budget_calls instead"
+        )
+    over_usd = budget.usd is not None and plan.cost_usd > budget.usd
+    over_calls = budget.calls is not None and plan.calls > budget.calls
+    if over_usd or over_calls:
+        raise BudgetError(
+            f"{plan.name}: about {plan.calls} calls for ${plan.cost_usd:.4f} are to be paid, above the budget of "
+            f"{budget}; nothing was spent. Raise the budget, simulate less, or go on until it is spent: --yes, or "
+            'over_budget = "spend" in autograms.toml'
+        )
+
+
+class UnaskedModel:
+    """A model to plan with: it has a name, and is never asked.
+
+    Args:
+        name: ``provider/model``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def complete(self, request: Request) -> Reply:
+        """Refuse.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(f"{self.name} is not asked while a simulation is planned")
+
+    async def embed(self, texts: list[str], *, model: str | None = None) -> list[list[float]]:
+        """Refuse.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(f"{self.name} is not asked while a simulation is planned")
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+
+def unasked_model(name: str) -> Model:
+    """Return a model to plan with; an endpoint's model needs no key.
+
+    Raises:
+        ModelNameError: Where the provider or the model is unknown.
+    """
+    return UnaskedModel(name) if name.startswith("openai/") else resolve_model(name)
+
+
+# ------------------------------------------------------------------------------------------------------------ planning
+
+
+class _PlanLedger(ConversationLedger):
+    """Answers from what is there, and stops the conversation at the first question without an answer."""
+
+    def __init__(self, scenario: str, answers: dict[str, list[Reply]]) -> None:
+        super().__init__(scenario, answers, Account(Progress()))
+        self.used: Counter[str] = Counter()
+        self.unknown: tuple[str, Request | None, str] | None = None
+
+    def _known(self, key: str, call: Call, *, paid: bool = True) -> Reply | None:
+        reply = super()._known(key, call, paid=paid)
+        if reply is not None and paid:
+            self.used[key] += 1
+        return reply
+
+    async def _ask(self, context: Context, call: Call, request: Request, model: str) -> Reply:
+        self._end(context, request, model)
+
+    async def _embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
+        self._end(context, None, model)
+
+    async def _step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
+        self._end(context, None, "")
+
+    def _end(self, context: Context, request: Request | None, model: str) -> NoReturn:
+        self.unknown = self.unknown or (context.side, request, model)
+        self.stop("it is planned only")
+
+
+class _Planner:
+    def __init__(self, cast: Cast, previous: list[Memory], journal: Iterable[dict[str, Any]], fresh: bool) -> None:
+        self.cast = cast
+        self.fresh = fresh
+        self.before = {memory.scenario: memory for memory in previous}
+        self.answers = Answers() if fresh else Answers(previous, journal)
+        self.forecast = Forecast(cast, previous)
+        self.plan = Plan(cast.chatbot.name, prices=load_prices().date)
+        self.tokens = [0.0, 0.0]
+        self.reasons: Counter[str] = Counter()
+        self.models: defaultdict[str, float] = defaultdict(float)
+
+    async def all(self, scenarios: Sequence[Scenario]) -> None:
+        """Plan every scenario."""
+        ready = _starts(self.cast.chatbot) and _starts(self.cast.userbot)
+        if ready:
+            await self.forecast.prepare(scenarios)
+        stale = 0
+        for scenario in scenarios:
+            ledger = _PlanLedger(scenario.key, self.answers.of(scenario.key))
+            memory = await talk(self.cast, scenario, ledger) if ready else Memory()
+            self.plan.reused += ledger.account.progress.reused
+            if ledger.unknown is not None or not ready:
+                stale += 1
+                self._expect(scenario.key, ledger.used)
+            elif _differs(memory, self.before.get(scenario.key)):
+                self.plan.changed += 1
+            else:
+                continue
+            self.reasons[self._reason(scenario, ledger, memory)] += 1
+        self._total(len(scenarios), stale)
+
+    def _expect(self, scenario: str, used: Counter[str]) -> None:
+        for call, count in self.forecast.behind(scenario, used):
+            player = self.cast.chatbot if call.side == "chatbot" else self.cast.userbot
+            model = player.model.name if call.model is None else f"openai/{call.model.removeprefix('openai/')}"
+            self.models[model] += count
+            self.tokens[0] += call.read * count
+            self.tokens[1] += call.written * count
+            price = _price(model)
+            if price is not None:
+                self.plan.cost_usd += price.cost(call.read, call.written) * count
+
+    def _total(self, conversations: int, stale: int) -> None:
+        plan = self.plan
+        plan.conversations, plan.stale = conversations, stale
+        plan.calls = max(round(sum(self.models.values())), stale)
+        plan.input_tokens, plan.output_tokens = round(self.tokens[0]), round(self.tokens[1])
+        plan.models = {model: round(count) for model, count in sorted(self.models.items())}
+        plan.unpriced = sum(count for model, count in plan.models.items() if _price(model) is None)
+        plan.reasons = dict(self.reasons.most_common())
+        plan.rehearsed = self.forecast.rehearsed
+
+    def _reason(self, scenario: Scenario, ledger: _PlanLedger, memory: Memory) -> str:
+        """Say why a conversation is stale, by the first thing that differs from last time."""
+        before = self.before.get(scenario.key)
+        if before is None:
+            return "scenario" if self.before else "never simulated"
+        if self.fresh:
+            return "asked for again"
+        pairs = zip(before.turns, memory.turns, strict=False)
+        said = next((new for old, new in pairs if (old.role, old.content) != (new.role, new.content)), None)
+        side = ledger.unknown[0] if ledger.unknown is not None else "chatbot"
+        if said is not None:
+            side = "user" if said.role == "user" else "chatbot"
+        elif ledger.unknown is not None and ledger.unknown[1] is not None:
+            other = _changed_beside(before, *ledger.unknown)
+            if other:
+                return other
+        return "userbot" if side == "user" else "autogram"
+
+
+def _changed_beside(before: Memory, side: str, request: Request | None, model: str) -> str | None:
+    """Say what differs where a question was asked last time already: the model, its settings, or the missing answer."""
+    assert request is not None
+    same = [
+        call
+        for call in asked(before, side)
+        if call.choices == request.choices and before.prompt_messages(call.prompt) == request.messages
+    ]
+    if any(call.model == model for call in same):
+        return "settings"
+    if same:
+        return "model"
+    return "not finished" if before.status != "completed" else None
+
+
+def _differs(memory: Memory, before: Memory | None) -> bool:
+    if before is None:
+        return True
+    outputs, earlier = ([(call.primitive, call.output) for call in each.calls] for each in (memory, before))
+    return (memory.transcript(), outputs, memory.status) != (before.transcript(), earlier, before.status)
+
+
+def _starts(autogram: Autogram) -> bool:
+    """Whether a program can be planned: one whose ``init_chatbot()`` asks a model cannot, and is paid for whole."""
+    try:
+        autogram.run_init()
+    except ModelError:
+        return False
+    return True
+
+
+def _price(model: str) -> Price | None:
+    return price_of(model) or (None if model.startswith("openai/") else Price(0.0, 0.0))

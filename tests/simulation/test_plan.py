@@ -1,0 +1,180 @@
+import pytest
+
+from autograms.errors import BudgetError
+from autograms.models import OpenAIModel, ScriptedModel
+from autograms.simulation import Simulator, plain_scenarios
+from autograms.simulation.budget import Budget
+from autograms.simulation.plan import Plan, ensure_within, plan, unasked_model
+from autograms.simulation.scenarios import scenarios_from_rows
+from tests.simulation.conftest import CHATBOT, USERBOT, model_at
+
+TEN = [f'    reply_instruction("Say {number}.")\n' for number in range(10)]
+SCENARIOS = scenarios_from_rows([{"num_turns": 2, "chatbot_kwargs": {"topic": topic}} for topic in "ABCD"])
+
+
+@pytest.fixture
+def simulator(load):
+    def simulator(model, chatbot=CHATBOT, userbot=USERBOT, **options):
+        return Simulator(load("bot", chatbot, model=model, **options), load("user", userbot, model=model))
+
+    return simulator
+
+
+@pytest.fixture
+def first(simulator, endpoint):
+    endpoint.script(choice="first")
+    return simulator(model_at(endpoint.url)).run(SCENARIOS)
+
+
+UNASKED = unasked_model("openai/test-model")
+
+
+def test_nothing_is_stale_where_nothing_changed(simulator, first):
+    found = plan(simulator(UNASKED), SCENARIOS, previous=first.memories)
+    assert (found.conversations, found.stale, found.changed, found.calls, found.reused) == (4, 0, 0, 0, 24)
+    assert found.reasons == {}
+
+
+def test_a_plan_asks_nothing(simulator, first, endpoint):
+    before = endpoint.stats()["requests"]
+    plan(simulator(model_at(endpoint.url)), SCENARIOS, previous=first.memories, fresh=True)
+    plan(simulator(model_at(endpoint.url)), SCENARIOS)
+    assert endpoint.stats()["requests"] == before
+
+
+def test_an_edit_is_planned_as_it_is_paid(load, endpoint):
+    def simulator(lines, model):
+        body = "@autograms_function()\ndef chatbot():\n" + "".join(lines)
+        userbot = load("user", 'def chatbot():\n    while True:\n        reply("go on")\n', model=model)
+        return Simulator(load("bot", body, model=model), userbot)
+
+    scenarios = plain_scenarios(4, num_turns=9, seed=0)
+    first = simulator(TEN, model_at(endpoint.url)).run(scenarios)
+    last = [*TEN[:-1], '    reply_instruction("Say goodbye.")\n']
+    middle = [*TEN[:5], '    reply_instruction("Say half.")\n', *TEN[6:]]
+    for lines, paid in ((last, 4), (middle, 20)):
+        found = plan(simulator(lines, UNASKED), scenarios, previous=first.memories)
+        assert (found.stale, found.calls, found.reasons) == (4, paid, {"autogram": 4})
+        again = simulator(lines, model_at(endpoint.url)).run(scenarios, previous=first.memories)
+        assert (again.progress.paid, again.progress.reused) == (found.calls, found.reused)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"chatbot": CHATBOT.replace("You sell", "You gladly sell")}, "autogram"),
+        ({"userbot": USERBOT.replace("asks question", "wonders")}, "userbot"),
+        ({"model": unasked_model("openai/another")}, "model"),
+        ({"chatbot": CHATBOT.replace("customer content?", 'customer content?", temperature=0.5, stop="x')}, "settings"),
+    ],
+)
+def test_the_reason_is_told(simulator, first, change, reason):
+    found = plan(simulator(**{"model": UNASKED, **change}), SCENARIOS, previous=first.memories)
+    assert found.reasons == {reason: 4}
+    assert found.calls > 0
+
+
+def test_new_scenarios_are_told(simulator, first):
+    more = scenarios_from_rows([{"num_turns": 2, "chatbot_kwargs": {"topic": topic}} for topic in "ABCDE"])
+    found = plan(simulator(UNASKED), more, previous=first.memories)
+    assert (found.stale, found.calls, found.reused, found.reasons) == (1, 6, 24, {"scenario": 1})
+
+
+def test_a_conversation_that_was_cut_short_is_told(simulator, endpoint):
+    first = simulator(model_at(endpoint.url)).run(SCENARIOS, budget=Budget(calls=10))
+    found = plan(simulator(UNASKED), SCENARIOS, previous=first.memories)
+    assert sum(found.reasons.values()) == found.stale == 4
+    assert set(found.reasons) <= {"not finished", "autogram"}
+
+
+def test_fresh_pays_for_everything(simulator, first):
+    found = plan(simulator(UNASKED), SCENARIOS, previous=first.memories, fresh=True)
+    assert (found.stale, found.calls, found.reused, found.reasons) == (4, 24, 0, {"asked for again": 4})
+
+
+def test_what_was_never_simulated_is_rehearsed(simulator):
+    found = plan(simulator(unasked_model("openai/gpt-4o-mini")), SCENARIOS)
+    assert (found.stale, found.calls, found.rehearsed) == (4, 24, True)
+    assert found.reasons == {"never simulated": 4}
+    assert found.cost_usd > 0
+    assert found.models == {"openai/gpt-4o-mini": 24}
+
+
+def test_the_price_is_that_of_the_new_model(simulator, endpoint):
+    cheap = OpenAIModel("gpt-4o-mini", base_url=endpoint.url, api_key="none")
+    first = simulator(cheap).run(SCENARIOS)
+    found = plan(simulator(unasked_model("openai/gpt-4o")), SCENARIOS, previous=first.memories)
+    same = plan(simulator(cheap), SCENARIOS, previous=first.memories, fresh=True)
+    assert same.cost_usd == pytest.approx(first.progress.cost_usd)
+    assert found.cost_usd > 5 * same.cost_usd
+    assert (found.calls, found.unpriced) == (24, 0)
+
+
+def test_a_supervisor_that_changed_its_mind_costs_nothing(simulator):
+    body = """
+    def formal(instruction):
+        return "Dear customer."
+
+    def chatbot(topic):
+        while True:
+            reply_instruction("Answer.", supervisor=formal)
+    """
+    first = simulator(ScriptedModel(), body, supervisor_mode=True).run(SCENARIOS)
+    found = plan(
+        simulator(ScriptedModel(), body.replace("Dear", "Dearest"), supervisor_mode=True),
+        SCENARIOS,
+        previous=first.memories,
+    )
+    assert (found.stale, found.changed, found.calls, found.reasons) == (0, 4, 0, {"autogram": 4})
+
+
+def test_the_journal_counts(simulator, endpoint, tmp_path):
+    journal = tmp_path / "calls.journal"
+    simulator(model_at(endpoint.url)).run(SCENARIOS, journal=journal)
+    assert plan(simulator(UNASKED), SCENARIOS, journal=journal).stale == 0
+
+
+def test_a_step_is_not_taken_while_planning(simulator, tmp_path):
+    body = f"""
+    from pathlib import Path
+
+    def chatbot(topic):
+        step(Path({str(tmp_path / "taken")!r}).touch)
+        reply_instruction("Answer.")
+    """
+    assert plan(simulator(UNASKED, body), SCENARIOS).stale == 4
+    assert not (tmp_path / "taken").exists()
+
+
+def test_an_init_that_asks_a_model_makes_everything_stale(simulator):
+    body = """
+    table = []
+
+    def init_chatbot():
+        table.extend(get_batch_embeddings(["a", "b"]))
+
+    def chatbot(topic):
+        reply_instruction("Answer.")
+    """
+    assert plan(simulator(UNASKED, body), SCENARIOS).stale == 4
+
+
+def test_a_plan_is_a_table(simulator, first):
+    text = plan(simulator(unasked_model("openai/another")), SCENARIOS, previous=first.memories).as_markdown()
+    assert "| stale | 4 (model: 4) |" in text
+    assert "24 calls of models without a price" in text
+
+
+def test_an_estimate_above_the_budget_is_refused():
+    estimated = Plan("bot", calls=100, cost_usd=2.0, models={"openai/gpt-4o": 100})
+    ensure_within(estimated, Budget())
+    ensure_within(estimated, Budget(usd=2.0, calls=100))
+    for budget in (Budget(usd=1.9), Budget(calls=99)):
+        with pytest.raises(BudgetError, match="nothing was spent"):
+            ensure_within(estimated, budget)
+
+
+def test_dollars_cannot_be_kept_without_a_price():
+    estimated = Plan("bot", calls=1, unpriced=1, models={"openai/mine": 1})
+    with pytest.raises(BudgetError, match=r"openai/mine.*AUTOGRAMS_PRICES"):
+        ensure_within(estimated, Budget(usd=1))
