@@ -104,6 +104,6 @@ def replies(
     spoken, memory = talk(live, users, **(kwargs or {}))
     again, loaded = talk(saving, users, saving=True, **(kwargs or {}))
     assert again == spoken
-    assert asked(saving) == asked(live)
+    assert sorted(map(repr, asked(saving))) == sorted(map(repr, asked(live)))  # branches ask in any order
     assert comparable(loaded) == comparable(memory)
     return spoken
