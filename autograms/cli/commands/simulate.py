@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,6 +63,15 @@ def simulate(
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Conversations at once, at the most.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the scenarios that have none.")] = 0,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget_usd", min=0, help="US dollars that the simulation may cost.")
+    ] = None,
+    budget_calls: Annotated[
+        int | None, typer.Option("--budget_calls", min=0, help="Model calls that the simulation may pay for.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask where the estimate is above the budget: go on until it is spent.")
+    ] = False,
 ) -> None:
     """Simulate conversations between a chatbot and a userbot, supervisors answering for the chatbot.
 
@@ -79,6 +88,8 @@ def simulate(
     from autograms.cli.programs import open_program, plain_user_file
     from autograms.cli.progress import progress_bar
     from autograms.cli.results import JOURNAL, read_saved_conversation, refuse_results, write_results
+    from autograms.cli.spending import agree_to_spend
+    from autograms.simulation.budget import Budget
     from autograms.simulation.simulator import Simulator
 
     refuse_results(save_dir, allow_overwrite=allow_overwrite)
@@ -117,7 +128,8 @@ def simulate(
         )
     _refuse_complete_failure(simulation.memories)
     write_results(save_dir, simulation.memories)
-    (save_dir / JOURNAL).unlink(missing_ok=True)
+    if not simulation.progress.truncated:
+        (save_dir / JOURNAL).unlink(missing_ok=True)
     _report(simulation.memories, simulation.progress, save_dir)
 
 
@@ -175,4 +187,10 @@ def _report(memories: list[Memory], progress: Progress, save_dir: Path) -> None:
     print(closing_line(memories, progress))
     for memory in [memory for memory in memories if memory.status == "failed"][:5]:
         print(f"failed: scenario {memory.scenario}: {_failure(memory)}", file=sys.stderr)
+    if progress.truncated:
+        print(
+            f"the budget is spent: {progress.truncated} conversations are not finished; the same command with "
+            "--allow_overwrite and a larger budget goes on from there",
+            file=sys.stderr,
+        )
     print(f"wrote {save_dir}/memories.parquet and {len(memories)} example*.pkl")
