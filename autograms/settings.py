@@ -308,6 +308,10 @@ class AutogramSettings(_Strict):
         user_model: ``provider/model`` that plays the user; as ``model`` where unset.
         base_url: URL of an OpenAI-compatible endpoint.
         concurrency: Conversations that are simulated at once, at the most.
+        budget_usd: US dollars that one simulation may cost; any amount where unset.
+        budget_calls: Model calls that one simulation may pay for; any number where unset.
+        over_budget: What a simulation does whose estimate is above its budget: ``fail`` before anything is spent, or
+            ``spend`` until the budget is spent.
         seed: Seed of the scenarios that have none.
         config: Options of :class:`AutogramConfig` for the chatbot.
         user_config: Options of :class:`AutogramConfig` for the user.
@@ -325,6 +329,9 @@ class AutogramSettings(_Strict):
     user_model: str | None = None
     base_url: str | None = None
     concurrency: int = Field(default=64, ge=1)
+    budget_usd: float | None = Field(default=None, ge=0)
+    budget_calls: int | None = Field(default=None, ge=0)
+    over_budget: Literal["fail", "spend"] = "fail"
     seed: int = 0
     config: dict[str, Any] = Field(default_factory=dict)
     user_config: dict[str, Any] = Field(default_factory=dict)

@@ -21,7 +21,6 @@ from autograms.cli.commands.finetune import finetune
 from autograms.cli.commands.init import init
 from autograms.cli.commands.materialize import materialize
 from autograms.cli.commands.plan import plan
-from autograms.cli.commands.plan import plan
 from autograms.cli.commands.show import show
 from autograms.cli.commands.simulate import simulate
 from autograms.cli.commands.sync import sync
@@ -36,7 +35,6 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "dataset": (dataset, "build training rows from a folder"),
     "finetune": (finetune, "finetune a model on a folder"),
     "evaluate": (evaluate, "measure what the models learned"),
-    "plan": (plan, "say what a simulation would cost"),
     "plan": (plan, "say what a simulation would cost, and why"),
     "materialize": (materialize, "run the chain of assets, through Dagster"),
     "sync": (sync, "register the project's autograms in Dagster"),

@@ -76,10 +76,11 @@ class Plan:
             cost += f"; {self.unpriced} calls of models without a price"
         return [
             ("conversations", str(self.conversations)),
-            ("stale", f"{self.stale}{_listed(self.reasons)}"),
+            ("stale", str(self.stale)),
             ("changed, at no cost", str(self.changed)),
+            ("because of", _listed(self.reasons) or "nothing changed"),
             ("calls reused", str(self.reused)),
-            ("calls to pay", f"about {self.calls}{_listed(self.models)}" if self.calls else "0"),
+            ("calls to pay", f"about {self.calls} ({_listed(self.models)})" if self.calls else "0"),
             ("tokens", f"about {self.input_tokens} read, {self.output_tokens} written"),
             ("cost", cost),
             ("judged by", "a rehearsal with the embedded model" if self.rehearsed else "earlier conversations"),
@@ -93,7 +94,7 @@ class Plan:
 
 
 def _listed(counts: dict[str, int]) -> str:
-    return f" ({', '.join(f'{name}: {count}' for name, count in counts.items())})" if counts else ""
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
 def plan(

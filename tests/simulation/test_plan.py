@@ -161,7 +161,8 @@ def test_an_init_that_asks_a_model_makes_everything_stale(simulator):
 
 def test_a_plan_is_a_table(simulator, first):
     text = plan(simulator(unasked_model("openai/another")), SCENARIOS, previous=first.memories).as_markdown()
-    assert "| stale | 4 (model: 4) |" in text
+    assert "| stale | 4 |" in text
+    assert "| because of | model: 4 |" in text
     assert "24 calls of models without a price" in text
 
 

@@ -116,16 +116,18 @@ def simulate(
     previous = [] if fresh else _previous(save_dir)
     _notice_offline(chatbot.model.name)
 
+    simulator = Simulator(chatbot, userbot, concurrency=concurrency)
+    budget = Budget(budget_usd, budget_calls)
+    known: dict[str, Any] = {
+        "journal": save_dir / JOURNAL,
+        "previous": previous,
+        "fresh": fresh,
+        "chatbot_memory": chatbot_memory,
+        "user_memory": user_memory,
+    }
+    agree_to_spend(simulator, scenarios, budget, yes=yes, **known)
     with _kept(save_dir / JOURNAL), progress_bar(len(scenarios)) as bar:
-        simulation = Simulator(chatbot, userbot, concurrency=concurrency).run(
-            scenarios,
-            journal=save_dir / JOURNAL,
-            previous=previous,
-            fresh=fresh,
-            on_progress=bar,
-            chatbot_memory=chatbot_memory,
-            user_memory=user_memory,
-        )
+        simulation = simulator.run(scenarios, budget=budget, on_progress=bar, **known)
     _refuse_complete_failure(simulation.memories)
     write_results(save_dir, simulation.memories)
     if not simulation.progress.truncated:

@@ -1,0 +1,80 @@
+"""A project's simulations: the programs, the scenarios and the budget that its settings name.
+
+What does not belong here: where results are stored, and running anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograms.autogram import Autogram
+from autograms.errors import SettingsError
+from autograms.models.base import Model
+from autograms.settings import AutogramConfig, AutogramSettings, Project
+from autograms.simulation import plain_user
+from autograms.simulation.budget import Budget
+from autograms.simulation.plan import unasked_model
+from autograms.simulation.scenarios import Scenario, load_scenarios, plain_scenarios
+from autograms.simulation.simulator import Simulator
+
+__all__ = ["budget_of", "open_simulator", "scenarios_of"]
+
+
+def open_simulator(project: Project, name: str, *, unasked: bool = False) -> Simulator:
+    """Open an autogram and its userbot as they are simulated, with supervisors.
+
+    Args:
+        project: The project.
+        name: The autogram.
+        unasked: Give them models that are never asked and need no key, to plan with.
+
+    Raises:
+        SettingsError: Where a file is missing or a setting is wrong.
+        ProgramFileError: Where a program cannot be loaded.
+        ModelError: Where there is no such model, or no key for it.
+    """
+    settings = project.settings(name)
+    chatbot = Autogram.from_file(
+        project.chatbot_file(name),
+        _config(settings.config, settings.base_url, f"[autograms.{name}.config]"),
+        model=_model(settings.model, unasked),
+        supervisor_mode=True,
+        name=name,
+    )
+    file = project.userbot_file(settings)
+    config = _config(settings.user_config, settings.base_url, f"[autograms.{name}.user_config]")
+    model = _model(settings.user_model or settings.model, unasked)
+    if file is None:
+        userbot = Autogram(plain_user.chatbot, config, model, name="plain_user", side="user")
+    else:
+        userbot = Autogram.from_file(file, config, model=model, side="user")
+    return Simulator(chatbot, userbot, concurrency=settings.concurrency)
+
+
+def scenarios_of(project: Project, settings: AutogramSettings) -> list[Scenario]:
+    """Return the scenarios that an autogram's settings name.
+
+    Raises:
+        SettingsError: Where the file is missing.
+        ScenarioError: Where it is wrong.
+    """
+    file = project.scenario_file(settings)
+    if file is None:
+        return plain_scenarios(settings.num_examples, num_turns=settings.num_turns, seed=settings.seed)
+    return load_scenarios(file, num_turns=settings.num_turns, seed=settings.seed)
+
+
+def budget_of(settings: AutogramSettings) -> Budget:
+    """Return what one simulation of an autogram may spend."""
+    return Budget(settings.budget_usd, settings.budget_calls)
+
+
+def _model(name: str, unasked: bool) -> Model | str:
+    return unasked_model(name) if unasked else name
+
+
+def _config(options: dict[str, Any], base_url: str | None, where: str) -> AutogramConfig:
+    try:
+        return AutogramConfig(**{"base_url": base_url, **options})
+    except ValueError as error:
+        raise SettingsError(f"{where}: {error}") from None
