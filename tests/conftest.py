@@ -15,8 +15,14 @@ for _name in [name for name in os.environ if name.startswith(("OPENAI_", "AUTOGR
     del os.environ[_name]
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from tests.endpoint import Endpoint  # noqa: E402
+
+
+# Machines are shared: a property that holds slowly holds.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 class OutsideConnection(RuntimeError):
