@@ -1,4 +1,3 @@
-# ruff: noqa: F403, F405
 """Decisions and structured answers."""
 
 from pydantic import BaseModel

@@ -1,4 +1,3 @@
-# ruff: noqa: F403, F405
 """Has changed since its conversation was recorded: it asked for a short answer then."""
 
 from autograms.functional import *

@@ -1,4 +1,3 @@
-# ruff: noqa: F403, F405
 """Jumps, scopes, several calls on a line, and constructs that hold suspended calls."""
 
 from autograms import autograms_function

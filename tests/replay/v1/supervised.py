@@ -1,4 +1,3 @@
-# ruff: noqa: F403, F405
 """Supervisors, nested calls, and what they keep to themselves."""
 
 from autograms import autograms_function

@@ -1,4 +1,3 @@
-# ruff: noqa: F403, F405
 """Speech, thoughts, and the history that they leave."""
 
 from autograms import autograms_function

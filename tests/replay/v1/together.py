@@ -1,4 +1,3 @@
-# ruff: noqa: F403, F405
 """Branches side by side, recorded steps, random numbers, user globals, a caught error, a restart of the root."""
 
 import random
