@@ -26,6 +26,7 @@ __all__ = [
     "EvaluationSettings",
     "LoraSettings",
     "Project",
+    "SampleSettings",
     "SftRecipe",
     "load_project",
 ]
@@ -296,12 +297,27 @@ class EvaluationSettings(_Strict):
 # ----------------------------------------------------------------------------------------------------- autograms.toml
 
 
+class SampleSettings(_Strict):
+    """A part of a scenario file.
+
+    Attributes:
+        n: How many scenarios.
+        seed: Another seed draws others.
+    """
+
+    n: int = Field(ge=1)
+    seed: int = 0
+
+
 class AutogramSettings(_Strict):
     """One autogram's table in ``autograms.toml``: ``[autograms.NAME]``, on top of ``[defaults]``.
 
     Attributes:
         userbot: Stem of a file in ``userbots/``; a plain model-driven user where unset.
-        scenarios: File in ``scenarios/``; ``num_examples`` empty scenarios where unset.
+        scenarios: File in ``scenarios/`` (JSON, JSON Lines, CSV or Parquet); ``num_examples`` empty scenarios where
+            unset.
+        sample: Simulate only so many of the file's scenarios, drawn with a seed.
+        skip_bad_scenarios: Leave wrong rows of the file out, with a warning, instead of failing.
         num_examples: Conversations to simulate without a scenario file.
         num_turns: User turns of a conversation whose scenario does not say.
         model: ``provider/model`` that plays the chatbot (and its supervisors).
@@ -323,6 +339,8 @@ class AutogramSettings(_Strict):
 
     userbot: str | None = None
     scenarios: str | None = None
+    sample: SampleSettings | None = None
+    skip_bad_scenarios: bool = False
     num_examples: int = Field(default=10, ge=1)
     num_turns: int = Field(default=2, ge=1)
     model: str = "openai/gpt-4o-mini"

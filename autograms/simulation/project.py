@@ -5,16 +5,18 @@ What does not belong here: where results are stored, and running anything.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 from autograms.autogram import Autogram
-from autograms.errors import SettingsError
+from autograms.errors import ScenarioError, SettingsError
 from autograms.models.base import Model
 from autograms.settings import AutogramConfig, AutogramSettings, Project
 from autograms.simulation import plain_user
 from autograms.simulation.budget import Budget
 from autograms.simulation.plan import unasked_model
-from autograms.simulation.scenarios import Scenario, load_scenarios, plain_scenarios
+from autograms.simulation.scenarios import Scenario, load_scenarios, plain_scenarios, sample_scenarios
 from autograms.simulation.simulator import Simulator
 
 __all__ = ["budget_of", "open_simulator", "scenarios_of"]
@@ -51,8 +53,15 @@ def open_simulator(project: Project, name: str, *, unasked: bool = False) -> Sim
     return Simulator(chatbot, userbot, concurrency=settings.concurrency)
 
 
-def scenarios_of(project: Project, settings: AutogramSettings) -> list[Scenario]:
-    """Return the scenarios that an autogram's settings name.
+def scenarios_of(
+    project: Project, settings: AutogramSettings, *, on_bad: Callable[[ScenarioError], None] | None = None
+) -> list[Scenario]:
+    """Return the scenarios that an autogram's settings name, the sample of them that is simulated.
+
+    Args:
+        project: The project.
+        settings: The autogram's settings.
+        on_bad: Told of each wrong row that ``skip_bad_scenarios`` leaves out.
 
     Raises:
         SettingsError: Where the file is missing.
@@ -61,7 +70,15 @@ def scenarios_of(project: Project, settings: AutogramSettings) -> list[Scenario]
     file = project.scenario_file(settings)
     if file is None:
         return plain_scenarios(settings.num_examples, num_turns=settings.num_turns, seed=settings.seed)
-    return load_scenarios(file, num_turns=settings.num_turns, seed=settings.seed)
+    skip = (on_bad or _warn) if settings.skip_bad_scenarios else None
+    scenarios = load_scenarios(file, num_turns=settings.num_turns, seed=settings.seed, on_bad=skip)
+    if settings.sample is None:
+        return scenarios
+    return sample_scenarios(scenarios, settings.sample.n, seed=settings.sample.seed)
+
+
+def _warn(error: ScenarioError) -> None:
+    warnings.warn(f"left out: {error}", stacklevel=2)
 
 
 def budget_of(settings: AutogramSettings) -> Budget:

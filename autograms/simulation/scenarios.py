@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from autograms.errors import ScenarioError, nearest
+from autograms.simulation.scenario_files import FIELDS as _KEYS
+from autograms.simulation.scenario_files import expand, read_rows
 
-__all__ = ["Scenario", "load_scenarios", "plain_scenarios", "scenarios_from_rows"]
-
-_KEYS = ("num_turns", "chatbot_kwargs", "user_kwargs", "user_goes_first", "seed")
+__all__ = ["Scenario", "load_scenarios", "plain_scenarios", "sample_scenarios", "scenarios_from_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +41,33 @@ class Scenario:
         return {name: getattr(self, name) for name in _KEYS}
 
 
-def load_scenarios(path: str | Path, *, num_turns: int = 2, seed: int = 0) -> list[Scenario]:
-    """Read a JSON list of scenarios.
+def load_scenarios(
+    path: str | Path,
+    *,
+    num_turns: int = 2,
+    seed: int = 0,
+    on_bad: Callable[[ScenarioError], None] | None = None,
+) -> list[Scenario]:
+    """Read a file of scenarios.
 
     Args:
-        path: The file: ``[{"num_turns": 2, "chatbot_kwargs": {}, "user_kwargs": {}, "user_goes_first": false,
-            "seed": 1}, ...]``; every key is optional.
+        path: A ``.json`` file with a list of rows ``{"num_turns": 2, "chatbot_kwargs": {}, "user_kwargs": {},
+            "user_goes_first": false, "seed": 1}``, every key optional, or with a grid; the rows of a list may be
+            grids too. Or the rows in a ``.jsonl``, ``.csv`` or ``.parquet`` file, see :func:`read_rows`.
         num_turns: User turns of the rows that do not say.
         seed: Seed that the rows' own are made from where they have none.
+        on_bad: Told of each wrong row, which is left out then; a wrong row is an error where unset.
 
     Raises:
-        ScenarioError: Where the file is missing or no JSON list, or a row is wrong: its number and field are named.
+        ScenarioError: Where the file is missing or of another form, or a row is wrong: its number and field are named.
     """
-    try:
-        rows = orjson.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise ScenarioError(f"no scenario list at {path}: expected a JSON file with a list of scenarios") from None
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ScenarioError(f"{path}: not valid JSON: {error}; expected a list of scenarios") from None
-    if not isinstance(rows, list):
-        raise ScenarioError(f"{path}: expected a list of scenarios, found a {type(rows).__name__}")
+    rows = read_rows(Path(path))
     if not rows:
         raise ScenarioError(f"{path}: the list is empty; expected at least one scenario")
-    return scenarios_from_rows(rows, num_turns=num_turns, seed=seed, where=str(path))
+    scenarios = scenarios_from_rows(rows, num_turns=num_turns, seed=seed, where=str(path), on_bad=on_bad)
+    if not scenarios:
+        raise ScenarioError(f"{path}: every row is wrong; expected at least one scenario")
+    return scenarios
 
 
 def plain_scenarios(count: int, *, num_turns: int, seed: int) -> list[Scenario]:
@@ -81,9 +83,21 @@ def plain_scenarios(count: int, *, num_turns: int, seed: int) -> list[Scenario]:
 
 
 def scenarios_from_rows(
-    rows: Iterable[Any], *, num_turns: int = 2, seed: int = 0, where: str = "scenarios"
+    rows: Iterable[Any],
+    *,
+    num_turns: int = 2,
+    seed: int = 0,
+    where: str = "scenarios",
+    on_bad: Callable[[ScenarioError], None] | None = None,
 ) -> list[Scenario]:
     """Return the scenarios of plain rows; equal rows become scenarios with different seeds.
+
+    Args:
+        rows: Rows and grids.
+        num_turns: As in :func:`load_scenarios`.
+        seed: As in :func:`load_scenarios`.
+        where: What messages name.
+        on_bad: As in :func:`load_scenarios`.
 
     Raises:
         ScenarioError: Where a row is wrong: its number and field are named.
@@ -91,13 +105,33 @@ def scenarios_from_rows(
     scenarios: list[Scenario] = []
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
-        checked = _check(row, f"{where}, scenario {number}", num_turns)
-        digest = _digest(checked)
-        again = seen[digest] = seen.get(digest, 0) + 1
-        key = digest if again == 1 else f"{digest}-{again}"
-        own_seed = checked.pop("seed", None)
-        scenarios.append(Scenario(key, seed=_seed(seed, key) if own_seed is None else own_seed, **checked))
+        try:
+            place = f"{where}, scenario {number}"
+            checked = [_check(each, place, num_turns) for each in expand(row, place)]
+        except ScenarioError as error:
+            if on_bad is None:
+                raise
+            on_bad(error)
+            continue
+        for each in checked:
+            digest = _digest(each)
+            again = seen[digest] = seen.get(digest, 0) + 1
+            key = digest if again == 1 else f"{digest}-{again}"
+            own_seed = each.pop("seed", None)
+            scenarios.append(Scenario(key, seed=_seed(seed, key) if own_seed is None else own_seed, **each))
     return scenarios
+
+
+def sample_scenarios(scenarios: Sequence[Scenario], count: int, *, seed: int = 0) -> list[Scenario]:
+    """Return ``count`` of the scenarios, drawn by their keys, so that a longer list changes few of them.
+
+    Args:
+        scenarios: The scenarios; all of them where they are not more.
+        count: How many, in their own order.
+        seed: Another seed draws others.
+    """
+    drawn = sorted(range(len(scenarios)), key=lambda index: _seed(seed, f"sample/{scenarios[index].key}"))[:count]
+    return [scenarios[index] for index in sorted(drawn)]
 
 
 def _check(row: Any, where: str, num_turns: int) -> dict[str, Any]:

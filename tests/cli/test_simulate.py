@@ -146,3 +146,17 @@ def test_goes_on_from_a_saved_conversation(
     assert ended.status == 0, ended.err
     spoken = [turn["content"] for turn in load_pickle(tmp_path / "d" / "example0.pkl").transcript()]
     assert spoken == ["I am N0", "Good day, N0.", "I am Eve", "Good day, Eve."]
+
+
+def test_wrong_scenarios_are_left_out_and_named(run: Run, chatbot: Path, userbot: Path, tmp_path: Path) -> None:
+    cases = tmp_path / "cases.csv"
+    cases.write_text("name,num_turns,user_goes_first\nAnn,1,yes\nBo,many,yes\nCy,1,yes\nDi,1,yes\n")
+    command = ("simulate", "--autogram_file", chatbot, "--userbot_file", userbot, "--simulation_list_file", cases)
+    command = (*command, "--model", "offline/demo", "--save_dir", tmp_path / "d")
+    assert run(*command).status == 2
+    ended = run(*command, "--skip_bad", "--sample", 2)
+    assert ended.status == 0, ended.err
+    assert "left out" in ended.err
+    assert "num_turns is 'many'" in ended.err
+    assert "2 of the 3 scenarios" in ended.out
+    assert len(read_memories(tmp_path / "d" / "memories.parquet")) == 2

@@ -1,11 +1,14 @@
+import csv
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autograms.errors import ScenarioError
-from autograms.simulation.scenarios import load_scenarios, plain_scenarios, scenarios_from_rows
+from autograms.simulation.scenarios import load_scenarios, plain_scenarios, sample_scenarios, scenarios_from_rows
 
 
 def test_rows_become_scenarios():
@@ -72,3 +75,107 @@ def test_keys_are_unique_and_stable(rows):
     scenarios = scenarios_from_rows(rows)
     assert len({scenario.key for scenario in scenarios}) == len(rows)
     assert scenarios == scenarios_from_rows(json.loads(json.dumps(rows)))
+
+
+def written(path, rows):
+    if path.suffix == ".json":
+        path.write_text(json.dumps(rows))
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".csv":
+        with path.open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["num_turns", "user_goes_first", "chatbot_kwargs.tone", "intent", "user_kwargs.product"])
+            for row in rows:
+                user = row["user_kwargs"]
+                table.writerow([3, "true", row["chatbot_kwargs"]["tone"], user["intent"], user["product"]])
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+ROWS = [
+    {
+        "num_turns": 3,
+        "user_goes_first": True,
+        "chatbot_kwargs": {"tone": "warm"},
+        "user_kwargs": {"intent": intent, "product": "the red, round one"},
+    }
+    for intent in ("refund", "order")
+]
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet"])
+def test_every_format_gives_the_same_scenarios(tmp_path, suffix):
+    assert load_scenarios(written(tmp_path / f"cases.{suffix}", ROWS)) == scenarios_from_rows(ROWS)
+
+
+def test_a_grid_is_crossed(tmp_path):
+    path = tmp_path / "cases.json"
+    path.write_text(json.dumps({"intent": ["refund", "order"], "chatbot_kwargs.tone": ["warm", "cool"]}))
+    found = load_scenarios(path)
+    assert [(each.user_kwargs["intent"], each.chatbot_kwargs["tone"]) for each in found] == [
+        ("refund", "warm"),
+        ("refund", "cool"),
+        ("order", "warm"),
+        ("order", "cool"),
+    ]
+
+
+def test_a_grid_keeps_what_all_its_rows_have():
+    row = {"grid": {"intent": ["refund", "order"]}, "num_turns": 4, "user_kwargs": {"name": "Ann"}}
+    found = scenarios_from_rows([row, {}])
+    assert [(each.num_turns, each.user_kwargs) for each in found] == [
+        (4, {"name": "Ann", "intent": "refund"}),
+        (4, {"name": "Ann", "intent": "order"}),
+        (2, {}),
+    ]
+
+
+@pytest.mark.parametrize("grid", [{}, {"intent": "refund"}, {"intent": []}, 3])
+def test_a_bad_grid_is_named(grid):
+    with pytest.raises(ScenarioError, match="grid"):
+        scenarios_from_rows([{"grid": grid}])
+
+
+def test_wrong_rows_are_left_out_only_where_asked(tmp_path):
+    path = written(tmp_path / "cases.jsonl", [{}, {"num_turns": 0}, {"grid": 1}, {"seed": 5}])
+    with pytest.raises(ScenarioError):
+        load_scenarios(path)
+    told = []
+    assert len(load_scenarios(path, on_bad=told.append)) == 2
+    assert ["scenario 2" in str(told[0]), "grid" in str(told[1])] == [True, True]
+
+
+def test_a_file_of_wrong_rows_is_an_error_in_any_case(tmp_path):
+    path = written(tmp_path / "cases.jsonl", [{"num_turns": 0}])
+    with pytest.raises(ScenarioError, match="every row is wrong"):
+        load_scenarios(path, on_bad=lambda error: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("cases.jsonl", b'{}\n{"num_turns": \n', "line 2"),
+        ("cases.csv", b"num_turns\nmany\n", "scenario 1: num_turns is 'many'"),
+        ("cases.csv", b"intent\nrefund,order\n", "more cells than columns"),
+        ("cases.csv", b"user_goes_first\nperhaps\n", "expected true or false"),
+        ("cases.csv", b"intent\n\xff\xfe\n", "cannot be read"),
+        ("cases.parquet", b"PAR1 no more", "no Parquet file"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ScenarioError, match=words):
+        load_scenarios(path)
+
+
+def test_a_sample_is_drawn_by_key():
+    scenarios = scenarios_from_rows([{"user_kwargs": {"n": n}} for n in range(100)])
+    sample = sample_scenarios(scenarios, 20, seed=1)
+    assert len(sample) == 20
+    assert sample == sample_scenarios(scenarios, 20, seed=1) != sample_scenarios(scenarios, 20, seed=2)
+    fewer = sample_scenarios(scenarios[:90], 20, seed=1)
+    assert len({each.key for each in sample} & {each.key for each in fewer}) >= 15
+    assert sample_scenarios(scenarios[:5], 20) == scenarios[:5]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autograms.errors import ProgramError
+from autograms.errors import ProgramError, ScenarioError
 
 if TYPE_CHECKING:
     from autograms.conversation.record import Memory
@@ -30,7 +30,16 @@ def simulate(
     num_turns: Annotated[int, typer.Option("--num_turns", min=1, help="User turns of a conversation.")] = 1,
     num_examples: Annotated[int, typer.Option("--num_examples", min=1, help="Conversations to simulate.")] = 5,
     simulation_list_file: Annotated[
-        Path | None, typer.Option("--simulation_list_file", help="JSON list of scenarios; overrides --num_examples.")
+        Path | None,
+        typer.Option(
+            "--simulation_list_file", help="Scenarios in JSON, JSON Lines, CSV or Parquet; overrides --num_examples."
+        ),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip_bad", help="Leave wrong scenarios out, and name them, instead of failing.")
+    ] = False,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="Simulate only so many of the scenarios, drawn by --seed.")
     ] = None,
     save_dir: Annotated[Path, typer.Option("--save_dir", help="Folder for the conversations.")] = Path(
         "simulation_data"
@@ -90,10 +99,15 @@ def simulate(
     from autograms.cli.results import JOURNAL, read_saved_conversation, refuse_results, write_results
     from autograms.cli.spending import agree_to_spend
     from autograms.simulation.budget import Budget
+    from autograms.simulation.scenarios import plain_scenarios
     from autograms.simulation.simulator import Simulator
 
     refuse_results(save_dir, allow_overwrite=allow_overwrite)
-    scenarios = _scenarios(simulation_list_file, num_examples=num_examples, num_turns=num_turns, seed=seed)
+    if simulation_list_file is None:
+        scenarios = plain_scenarios(num_examples, num_turns=num_turns, seed=seed)
+    else:
+        scenarios = _listed(simulation_list_file, num_turns, seed, skip_bad=skip_bad, sample=sample)
+        print(f"--num_examples ({num_examples}) does not count")
     chatbot = open_program(
         autogram_file,
         config_file=config_file,
@@ -135,14 +149,17 @@ def simulate(
     _report(simulation.memories, simulation.progress, save_dir)
 
 
-def _scenarios(file: Path | None, *, num_examples: int, num_turns: int, seed: int) -> list[Scenario]:
-    from autograms.simulation.scenarios import load_scenarios, plain_scenarios
+def _listed(file: Path, num_turns: int, seed: int, *, skip_bad: bool, sample: int | None) -> list[Scenario]:
+    from autograms.simulation.scenarios import load_scenarios, sample_scenarios
 
-    if file is None:
-        return plain_scenarios(num_examples, num_turns=num_turns, seed=seed)
-    scenarios = load_scenarios(file, num_turns=num_turns, seed=seed)
-    print(f"simulating all {len(scenarios)} scenarios of {file}; --num_examples ({num_examples}) does not count")
-    return scenarios
+    def tell(error: ScenarioError) -> None:
+        print(f"left out: {error}", file=sys.stderr)
+
+    scenarios = load_scenarios(file, num_turns=num_turns, seed=seed, on_bad=tell if skip_bad else None)
+    drawn = scenarios if sample is None else sample_scenarios(scenarios, sample, seed=seed)
+    how_many = f"all {len(drawn)}" if len(drawn) == len(scenarios) else f"{len(drawn)} of the {len(scenarios)}"
+    print(f"simulating {how_many} scenarios of {file}; ", end="")
+    return drawn
 
 
 def _previous(save_dir: Path) -> list[Memory]:

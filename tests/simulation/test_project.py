@@ -1,0 +1,51 @@
+import pytest
+
+from autograms.errors import SettingsError
+from autograms.settings import load_project
+from autograms.simulation.budget import Budget
+from autograms.simulation.project import budget_of, open_simulator, scenarios_of
+
+PROGRAM = 'def chatbot():\n    while True:\n        reply("hello")\n'
+
+
+@pytest.fixture
+def project(tmp_path):
+    def project(settings="", cases='[{"user_kwargs": {"n": 1}}, {"num_turns": 0}, {}]'):
+        for folder in ("chatbots", "userbots", "scenarios"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "bot.py").write_text("from autograms.functional import reply\n" + PROGRAM)
+        (tmp_path / "scenarios" / "cases.json").write_text(cases)
+        (tmp_path / "autograms.toml").write_text(f'[autograms.bot]\nmodel = "offline/demo"\n{settings}\n')
+        return load_project(tmp_path)
+
+    return project
+
+
+def test_the_settings_name_everything(project):
+    found = project('userbot = "bot"\nconcurrency = 3\nbudget_usd = 2.5\nbudget_calls = 7\nnum_examples = 4')
+    simulator = open_simulator(found, "bot")
+    assert (simulator.chatbot.name, simulator.userbot.side, simulator.concurrency) == ("bot", "user", 3)
+    assert budget_of(found.settings("bot")) == Budget(2.5, 7)
+    memories = simulator.run(scenarios_of(found, found.settings("bot"))).memories
+    assert [memory.status for memory in memories] == ["completed"] * 4
+
+
+def test_an_unasked_model_needs_no_key(project):
+    simulator = open_simulator(project('user_model = "openai/gpt-4o"'), "bot", unasked=True)
+    assert (simulator.chatbot.model.name, simulator.userbot.model.name) == ("offline/demo", "openai/gpt-4o")
+
+
+def test_wrong_rows_are_left_out_where_the_settings_say_so(project):
+    found = project('scenarios = "cases.json"\nskip_bad_scenarios = true')
+    with pytest.warns(UserWarning, match="scenario 2: num_turns"):
+        assert len(scenarios_of(found, found.settings("bot"))) == 2
+
+
+def test_a_sample_is_drawn(project):
+    found = project('scenarios = "cases.json"\nsample = { n = 2, seed = 1 }', "[{}, {}, {}, {}]")
+    assert len(scenarios_of(found, found.settings("bot"))) == 2
+
+
+def test_a_wrong_option_is_named_with_its_place(project):
+    with pytest.raises(SettingsError, match=r"\[autograms.bot.config\].*max_tokenz"):
+        open_simulator(project("config = { max_tokenz = 3 }"), "bot")
