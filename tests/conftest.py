@@ -19,7 +19,6 @@ from hypothesis import settings  # noqa: E402
 
 from tests.endpoint import Endpoint  # noqa: E402
 
-
 # Machines are shared: a property that holds slowly holds.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")

@@ -24,7 +24,8 @@ class Request:
     """One model call.
 
     Attributes:
-        kind: ``"text"`` for free text, ``"choice"`` for one of ``choices``, ``"object"`` for JSON that follows ``schema``.
+        kind: ``"text"`` for free text, ``"choice"`` for one of ``choices``, ``"object"`` for JSON that follows
+            ``schema``.
         messages: What the model sees, exactly as it is sent, the instruction last.
         choices: The allowed answers of a ``"choice"``; the model answers with the text of one.
         schema: The JSON schema of an ``"object"``.
