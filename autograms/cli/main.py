@@ -21,6 +21,7 @@ from autograms.cli.commands.finetune import finetune
 from autograms.cli.commands.init import init
 from autograms.cli.commands.materialize import materialize
 from autograms.cli.commands.plan import plan
+from autograms.cli.commands.scenarios import scenarios
 from autograms.cli.commands.show import show
 from autograms.cli.commands.simulate import simulate
 from autograms.cli.commands.sync import sync
@@ -31,6 +32,7 @@ __all__ = ["COMMANDS", "build_app", "main", "run"]
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "init": (init, "make a project to start from"),
     "chat": (chat, "talk to a program in the terminal"),
+    "scenarios": (scenarios, "let a model write scenarios"),
     "simulate": (simulate, "simulate conversations into a folder"),
     "dataset": (dataset, "build training rows from a folder"),
     "finetune": (finetune, "finetune a model on a folder"),
