@@ -7,12 +7,12 @@ a long conversation is small and quick to read: resuming reads all of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import repeat
+from itertools import chain, repeat, starmap
 from typing import Any
 
 import orjson
 
-from autograms.conversation.checking import check, check_version
+from autograms.conversation.checking import CALL_TYPES, TURN_TYPES, check_indices, check_types, check_version
 from autograms.conversation.record import PLAIN_FIELDS, Call, Memory, Prompt, Turn, plain_fields
 from autograms.errors import RecordError
 
@@ -21,7 +21,8 @@ __all__ = ["dumps", "loads"]
 _CALL_FIELDS = tuple(Call.__dataclass_fields__)
 _TURN_FIELDS = tuple(Turn.__dataclass_fields__)
 _TUPLES = frozenset({"choices", "rejected", "tags"})
-_FLAGS = frozenset({"reused", "supervised"})
+_MISSING: dict[str, Any] = {**dict.fromkeys(_TUPLES, ()), **dict.fromkeys(("supervised", "reused"), False)}
+"""What the values of a column that is left out are, where they are not ``None``."""
 
 
 def dumps(memory: Memory) -> str:
@@ -63,14 +64,15 @@ def loads(text: str | bytes) -> Memory:
             **{name: data.pop(name) for name in PLAIN_FIELDS if name in data},
             messages=list(map(tuple, data.pop("messages"))),
             history=list(map(tuple, data.pop("history"))),
-            calls=_rows(Call, _CALL_FIELDS, data.pop("calls")),
-            turns=_rows(Turn, _TURN_FIELDS, data.pop("turns")),
+            calls=_rows(Call, _CALL_FIELDS, data.pop("calls"), CALL_TYPES),
+            turns=_rows(Turn, _TURN_FIELDS, data.pop("turns"), TURN_TYPES),
+            checked=True,
         )
         if data:
             raise ValueError(f"unknown field {sorted(data)[0]!r}")
+        check_indices(memory)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise RecordError(f"the saved memory is damaged: {type(error).__name__}: {error}") from error
-    check(memory)
     return memory
 
 
@@ -81,7 +83,7 @@ def _columns(items: list[Any], fields: tuple[str, ...]) -> dict[str, Any]:
         if name == "prompt":
             values = [tuple(value) for value in values]
         distinct = {value: index for index, value in enumerate(dict.fromkeys(values))}
-        if all(value is _absent(name) or value == () for value in distinct):
+        if distinct.keys() <= {_MISSING.get(name)}:
             continue
         if len(distinct) * 2 <= len(values):
             columns[name] = {"of": list(distinct), "at": [distinct[value] for value in values]}
@@ -90,30 +92,33 @@ def _columns(items: list[Any], fields: tuple[str, ...]) -> dict[str, Any]:
     return columns
 
 
-def _rows(make: Callable[..., Any], fields: tuple[str, ...], columns: dict[str, Any]) -> list[Any]:
+def _rows(
+    make: Callable[..., Any], fields: tuple[str, ...], columns: dict[str, Any], types: dict[str, frozenset[type]]
+) -> list[Any]:
     count = columns.pop("count")
     unknown = columns.keys() - set(fields)
     if unknown:
         raise ValueError(f"unknown column {sorted(unknown)[0]!r}")
-    values = [_values(name, columns.get(name), count) for name in fields]
+    values = [_values(name, columns.get(name), count, types.get(name)) for name in fields]
     return list(map(make, *values))
 
 
-def _absent(name: str) -> Any:
-    """Return the value of a column that is left out."""
-    return () if name in _TUPLES else False if name in _FLAGS else None
-
-
-def _values(name: str, column: Any, count: int) -> Iterable[Any]:
+def _values(name: str, column: Any, count: int, types: frozenset[type] | None) -> Iterable[Any]:
     if column is None:
-        return repeat(_absent(name), count)
+        return repeat(_MISSING.get(name), count)
     values = column["of"] if isinstance(column, dict) else column
     if name in _TUPLES:
         values = [tuple(value) for value in values]
+        check_types(f"the column {name!r}", chain.from_iterable(values), frozenset({str}))
     elif name == "prompt":
-        values = [Prompt(*value) for value in values]
+        values = list(starmap(Prompt, values))
+    if types is not None:
+        check_types(f"the column {name!r}", values, types)
     if isinstance(column, dict):
-        values = [values[index] for index in column["at"]]
+        at = column["at"]
+        if at and min(at) < 0:
+            raise IndexError(f"the column {name!r} points at {min(at)}")
+        values = [values[index] for index in at]
     if len(values) != count:
         raise ValueError(f"the column {name!r} has {len(values)} values, expected {count}")
     return values
