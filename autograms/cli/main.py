@@ -17,6 +17,7 @@ import typer
 from autograms.cli.commands.chat import chat
 from autograms.cli.commands.dataset import dataset
 from autograms.cli.commands.evaluate import evaluate
+from autograms.cli.commands.export import export
 from autograms.cli.commands.finetune import finetune
 from autograms.cli.commands.init import init
 from autograms.cli.commands.materialize import materialize
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "finetune": (finetune, "finetune a model on a folder"),
     "evaluate": (evaluate, "measure what the models learned"),
     "plan": (plan, "say what a simulation would cost, and why"),
+    "export": (export, "a trained model as a folder, on a hub, or as GGUF"),
     "materialize": (materialize, "run the chain of assets, through Dagster"),
     "sync": (sync, "register the project's autograms in Dagster"),
     "show": (show, "show what is stored for an autogram"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,16 @@ def write_card(folder: Path, record: dict[str, Any]) -> None:
     os.replace(temporary, folder / "README.md")
 
 
-def render_card(record: dict[str, Any]) -> str:
-    """Return the card: YAML front matter, then tables of results, data, recipe and versions."""
+def render_card(
+    record: dict[str, Any], *, metrics: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+) -> str:
+    """Return the card: YAML front matter, then tables of results, data, recipe and versions.
+
+    Args:
+        record: The content of a model's ``training.json``; ``first_stage`` in it tells of the training before.
+        metrics: The content of the evaluation's ``metrics.json``, where there is one.
+        settings: Which calls became rows, as plain data, where that is known.
+    """
     base = record["base"]
     front = {
         "library_name": "transformers",
@@ -53,10 +62,13 @@ def render_card(record: dict[str, Any]) -> str:
             "",
             *_results(record),
             "",
+            *_evaluation(metrics),
             "## Data",
             "",
             *_table(_data(record)),
             "",
+            *_first_stage(record.get("first_stage")),
+            *_selection(settings),
             "## Recipe",
             "",
             *_table({key: value for key, value in record["recipe"].items() if value not in (None, [], {}, "")}),
@@ -97,6 +109,38 @@ def _data(record: dict[str, Any]) -> dict[str, Any]:
         "optimizer steps": f"{record['steps']:,}",
         "seconds": f"{record['seconds']:.1f}",
     }
+
+
+def _evaluation(metrics: Mapping[str, Any] | None) -> list[str]:
+    if metrics is None:
+        return []
+    lines = ["## Evaluation", "", f"{metrics['verdict']['statement']}.", ""]
+    lines += ["| held-out measure | value | 95 % interval |", "|---|---:|---:|"]
+    for model in ("base", "sft", "dpo"):
+        section = metrics.get(model, {})
+        for measure, (low, high) in section.get("intervals", {}).items():
+            if not measure.endswith("_before"):
+                name = f"{model}: {measure.removesuffix('_after').replace('_', ' ')}"
+                lines.append(f"| {name} | {section[measure]:.3f} | {low:.3f} to {high:.3f} |")
+    return [*lines, ""]
+
+
+def _first_stage(stage: dict[str, Any] | None) -> list[str]:
+    if stage is None:
+        return []
+    told = {
+        "from": _base_name(stage["base"]),
+        "SHA-256 of the rows": stage["data_hash"],
+        "rows trained on": f"{stage['train_rows']:,}",
+        "rows held out": f"{stage['validation_rows']:,}",
+        "optimizer steps": f"{stage['steps']:,}",
+    }
+    return ["### Before that: supervised finetuning", "", *_table(told), ""]
+
+
+def _selection(settings: Mapping[str, Any] | None) -> list[str]:
+    chosen = {key: value for key, value in (settings or {}).items() if value not in (None, [], {}, "")}
+    return ["### Which calls became rows", "", *_table(chosen), ""] if chosen else []
 
 
 def _table(values: dict[str, Any]) -> list[str]:
