@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autograms.errors import DatasetError, TrainingError
+from autograms.evaluation.agreement import agreement
 from autograms.evaluation.metrics import Estimate
 from autograms.evaluation.report import render_report
 from autograms.evaluation.rows import HeldOut, held_out
@@ -64,6 +65,7 @@ def evaluate(
     output_dir: Path,
     settings: EvaluationSettings,
     deployment: Callable[[Path], list[Memory]] | None = None,
+    supervised: Sequence[Memory] = (),
     name: str = "",
 ) -> Evaluation:
     """Evaluate the models on the rows of the split ``validation``, and write ``metrics.json`` and ``report.md``.
@@ -77,6 +79,7 @@ def evaluate(
         output_dir: Folder of the results.
         settings: How many rows, how long, which judge.
         deployment: Runs the autogram on held-out scenarios with the model in a folder, and returns the conversations.
+        supervised: The conversations of these scenarios under supervision, which the models' are compared with.
         name: The autogram, for the report's title.
 
     Raises:
@@ -98,6 +101,9 @@ def evaluate(
             for key, folder in folders.items():
                 scored[key].conversations = deployment(folder)
     figures = _figures(scored, rows, pairs, settings, beta=_beta(dpo))
+    if supervised:
+        for key, model in scored.items():
+            figures[key]["conversation_agreement"] = agreement(model.conversations, supervised, seed=settings.seed)
     gain = better_by(scored["dpo" if dpo else "sft"], scored["base"], rows, seed=settings.seed)
     assert gain is not None
     metrics = _metrics(figures, scored, rows, pairs, gain)

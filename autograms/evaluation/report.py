@@ -25,6 +25,7 @@ _LABELS = {
     "preference_accuracy": "preference accuracy",
     "reward_accuracy": "reward accuracy",
     "margin": "reward margin",
+    "conversation_agreement": "conversations as supervised",
     "win_rate": "judge's win rate against base",
 }
 _SAMPLES, _CONVERSATIONS, _LONGEST = 6, 3, 600
