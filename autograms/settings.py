@@ -324,6 +324,8 @@ class AutogramSettings(_Strict):
         user_model: ``provider/model`` that plays the user; as ``model`` where unset.
         base_url: URL of an OpenAI-compatible endpoint.
         concurrency: Conversations that are simulated at once, at the most.
+        on_userbot_fault: What is done with a conversation whose user did something wrong (a role flip, a leaked
+            scenario, a loop of goodbyes, a repeated or empty turn, an early stop): ``keep``, ``drop`` or ``retry``.
         budget_usd: US dollars that one simulation may cost; any amount where unset.
         budget_calls: Model calls that one simulation may pay for; any number where unset.
         over_budget: What a simulation does whose estimate is above its budget: ``fail`` before anything is spent, or
@@ -347,6 +349,7 @@ class AutogramSettings(_Strict):
     user_model: str | None = None
     base_url: str | None = None
     concurrency: int = Field(default=64, ge=1)
+    on_userbot_fault: Literal["keep", "drop", "retry"] = "keep"
     budget_usd: float | None = Field(default=None, ge=0)
     budget_calls: int | None = Field(default=None, ge=0)
     over_budget: Literal["fail", "spend"] = "fail"

@@ -154,6 +154,8 @@ def _any_memory(draw: st.DrawFn) -> Memory:
             error_side=maybe,
             seed=st.integers(-(2**63), 2**63 - 1),
             scenario_data=maybe,
+            branch=maybe,
+            findings=st.lists(text, max_size=2),
             messages=st.just(messages),
             history=st.tuples(*(st.tuples(_upto(node), _upto(len(messages), 0)) for node in range(nodes))).map(list),
             calls=st.tuples(*(_call(len(messages), nodes, call) for call in range(calls))).map(list),

@@ -73,4 +73,6 @@ def _counts(progress: Progress) -> str:
         f"${progress.cost_usd:.4f}" + (f" and {progress.unpriced} calls without a price" if progress.unpriced else "")
     )
     parts.append(f"{progress.failed} failed")
+    if progress.faults:
+        parts.append(f"{progress.faults} with faults of the user's program")
     return " · ".join(parts)

@@ -27,6 +27,8 @@ _ROLES = frozenset({"assistant", "user", "external", "moved"})
 _PLAIN_TYPES: dict[str, _Types] = {
     **dict.fromkeys(("autogram", "scenario", "fingerprint", "status"), _TEXT),
     **dict.fromkeys(("error", "error_message", "error_place", "error_side", "scenario_data"), _TEXT_OR_NONE),
+    "branch": _TEXT_OR_NONE,
+    "findings": frozenset({list}),
     "seed": _COUNT,
 }
 CALL_TYPES: dict[str, _Types] = {
@@ -97,6 +99,7 @@ def check_indices(memory: Memory) -> None:
     """
     for name, types in _PLAIN_TYPES.items():
         check_types(name, [getattr(memory, name)], types)
+    check_types("a finding", memory.findings, _TEXT)
     roles, contents, extras = _parts(memory.messages, 3)
     check_types("a message", chain(roles, contents), _TEXT)
     check_types("a message's extra", extras, _TEXT_OR_NONE)

@@ -85,7 +85,11 @@ _PLAIN_TYPES: dict[str, pa.DataType] = {
     "error_side": pa.string(),
     "seed": pa.int64(),
     "scenario_data": pa.string(),
+    "branch": pa.string(),
+    "findings": pa.list_(pa.string()),
 }
+_LATER = ("branch", "findings")
+"""Columns that files of earlier releases lack."""
 _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())])
 _NODE = pa.struct([("parent", pa.int32()), ("message", pa.int32())])
 _CALL = pa.struct(list(_CALL_TYPES.items()))
@@ -191,6 +195,9 @@ def _memories(table: pa.Table, where: str) -> Iterator[Memory]:
 
 
 def _conform(table: pa.Table, where: str) -> pa.Table:
+    for name in _LATER:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([None] * table.num_rows, _PLAIN_TYPES[name]))
     missing = [name for name in MEMORY_SCHEMA.names if name not in table.column_names]
     if missing:
         raise RecordError(f"{where} holds no conversations: the columns {', '.join(missing)} are missing")
@@ -221,6 +228,7 @@ def _batch_memories(batch: pa.RecordBatch) -> Iterator[Memory]:
     )
     for values, (pool, nodes, calls, turns) in zip(zip(*plain, strict=True), nested, strict=True):
         memory = Memory(**dict(zip(_PLAIN_TYPES, values, strict=True)))
+        memory.findings = memory.findings or []
         memory.messages, memory.history, memory.calls, memory.turns = pool, nodes, calls, turns
         yield memory
 

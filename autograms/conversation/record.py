@@ -147,6 +147,8 @@ class Memory:
         error_side: ``chatbot`` or ``user``: whose program failed.
         seed: Seed of the conversation's ``random``.
         scenario_data: The scenario, as JSON text.
+        branch: Which branch of the scenario's conversation this one is, ``None`` where it is the conversation itself.
+        findings: What the program that played the user did wrong, one text each.
         messages: The pool: ``(role, content, extra)``; ``extra`` is JSON text with the message's further
             chat API fields (content parts, tool calls), or ``None``. Roles: ``system``, ``user``,
             ``assistant``, ``instruction``, ``tool``.
@@ -166,6 +168,8 @@ class Memory:
     error_side: str | None = None
     seed: int = 0
     scenario_data: str | None = None
+    branch: str | None = None
+    findings: list[str] = field(default_factory=list)
     messages: list[tuple[str, str, str | None]] = field(default_factory=list)
     history: list[tuple[int, int]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -252,6 +256,8 @@ PLAIN_FIELDS = (
     "error_side",
     "seed",
     "scenario_data",
+    "branch",
+    "findings",
 )
 
 

@@ -35,6 +35,7 @@ class Progress:
         finished: Conversations that are done, failed ones included.
         failed: Conversations that failed.
         truncated: Conversations that the budget ended before they were done.
+        faults: Conversations whose user did something wrong.
         calls: Calls that programs made: paid, reused, and answered by supervisors.
         paid: Answers that a model was asked for in this run.
         reused: Answers that came from an earlier run.
@@ -49,6 +50,7 @@ class Progress:
     finished: int = 0
     failed: int = 0
     truncated: int = 0
+    faults: int = 0
     calls: int = 0
     paid: int = 0
     reused: int = 0

@@ -26,7 +26,7 @@ from autograms.simulation.budget import Budget
 from autograms.simulation.forecast import Forecast, asked
 from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress
 from autograms.simulation.scenarios import Scenario
-from autograms.simulation.simulator import Simulator
+from autograms.simulation.simulator import USERBOT_FAULT, Simulator
 from autograms.simulation.talk import Cast, talk
 
 __all__ = ["Plan", "UnaskedModel", "ensure_within", "plan", "unasked_model"]
@@ -308,7 +308,8 @@ def _differs(memory: Memory, before: Memory | None) -> bool:
     if before is None:
         return True
     outputs, earlier = ([(call.primitive, call.output) for call in each.calls] for each in (memory, before))
-    return (memory.transcript(), outputs, memory.status) != (before.transcript(), earlier, before.status)
+    status = "completed" if before.error == USERBOT_FAULT else before.status
+    return (memory.transcript(), outputs, memory.status) != (before.transcript(), earlier, status)
 
 
 def _starts(autogram: Autogram) -> bool:

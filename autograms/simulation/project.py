@@ -50,7 +50,7 @@ def open_simulator(project: Project, name: str, *, unasked: bool = False) -> Sim
         userbot = Autogram(plain_user.chatbot, config, model, name="plain_user", side="user")
     else:
         userbot = Autogram.from_file(file, config, model=model, side="user")
-    return Simulator(chatbot, userbot, concurrency=settings.concurrency)
+    return Simulator(chatbot, userbot, concurrency=settings.concurrency, on_userbot_fault=settings.on_userbot_fault)
 
 
 def scenarios_of(

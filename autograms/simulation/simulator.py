@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from autograms.autogram import Autogram
 from autograms.conversation.garbage import collecting_seldom
@@ -19,13 +20,19 @@ from autograms.conversation.record import Memory
 from autograms.models.base import Model
 from autograms.simulation import plain_user
 from autograms.simulation.budget import Budget, Purse
+from autograms.simulation.gate import userbot_findings
 from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.talk import Cast, talk
 
-__all__ = ["Progress", "Simulation", "Simulator"]
+__all__ = ["USERBOT_FAULT", "OnUserbotFault", "Progress", "Simulation", "Simulator"]
+
+OnUserbotFault = Literal["keep", "drop", "retry"]
+USERBOT_FAULT = "UserbotFault"
+"""The error of a conversation that was dropped for what its user did."""
 
 _REPORT_EVERY = 0.1
+_RETRIES = 2
 
 
 @dataclass(slots=True)
@@ -48,15 +55,26 @@ class Simulator:
         chatbot: The chatbot's autogram, usually with ``supervisor_mode=True``.
         userbot: The user's autogram; a plain user played by the chatbot's model where unset.
         concurrency: Conversations at once, at the most.
+        on_userbot_fault: What is done with a conversation whose user did something wrong (see ``gate``): ``keep`` it,
+            with the findings; ``drop`` it: it is kept as failed on the user's side, and trains nothing; or ``retry``
+            twice, and keep the last.
     """
 
-    def __init__(self, chatbot: Autogram, userbot: Autogram | None = None, *, concurrency: int = 64) -> None:
+    def __init__(
+        self,
+        chatbot: Autogram,
+        userbot: Autogram | None = None,
+        *,
+        concurrency: int = 64,
+        on_userbot_fault: OnUserbotFault = "keep",
+    ) -> None:
         self.chatbot = chatbot
         if userbot is None:
             userbot = Autogram(plain_user.chatbot, chatbot.config, chatbot.model, name="plain_user")
         userbot.side = "user"
         self.userbot = userbot
         self.concurrency = max(1, concurrency)
+        self.on_userbot_fault = on_userbot_fault
 
     def run(
         self,
@@ -100,7 +118,7 @@ class Simulator:
             Journal(journal) if journal is not None else None,
             Purse(budget) if budget else None,
         )
-        run = _Run(cast, answers, account, on_progress)
+        run = _Run(cast, answers, account, on_progress, self.on_userbot_fault)
         with collecting_seldom():
             asyncio.run(run.all(scenarios, self.concurrency))
         return Simulation([memory for memory in run.memories if memory is not None], account.progress)
@@ -110,12 +128,18 @@ class _Run:
     """One call of :meth:`Simulator.run`."""
 
     def __init__(
-        self, cast: Cast, answers: Answers, account: Account, on_progress: Callable[[Progress], None] | None
+        self,
+        cast: Cast,
+        answers: Answers,
+        account: Account,
+        on_progress: Callable[[Progress], None] | None,
+        on_userbot_fault: OnUserbotFault,
     ) -> None:
         self.cast = cast
         self.answers = answers
         self.account = account
         self.on_progress = on_progress
+        self.on_userbot_fault = on_userbot_fault
         self.memories: list[Memory | None] = []
         self.started = self.reported = time.monotonic()
 
@@ -149,13 +173,29 @@ class _Run:
     async def _work(self, waiting: Iterator[tuple[int, Scenario]]) -> None:
         progress = self.account.progress
         for number, scenario in waiting:
-            ledger = ConversationLedger(scenario.key, self.answers.of(scenario.key), self.account)
-            memory = await talk(self.cast, scenario, ledger, on_turn=self._report)
-            self.memories[number] = memory
+            memory = self.memories[number] = await self._converse(scenario)
             progress.finished += 1
             progress.failed += memory.status == "failed"
             progress.truncated += memory.status == "truncated"
+            progress.faults += bool(memory.findings)
             self._report()
+
+    async def _converse(self, scenario: Scenario) -> Memory:
+        """Let the two talk, again where the user did something wrong and that is asked for.
+
+        One ledger serves all tries, so that each has its own answers to the same questions, in this run and the next.
+        """
+        ledger = ConversationLedger(scenario.key, self.answers.of(scenario.key), self.account)
+        tries = 1 + (_RETRIES if self.on_userbot_fault == "retry" else 0)
+        for _ in range(tries):
+            memory = await talk(self.cast, scenario, ledger, on_turn=self._report)
+            memory.findings = userbot_findings(memory, scenario)
+            if not memory.findings or memory.status == "truncated":
+                break
+        if memory.findings and self.on_userbot_fault == "drop" and memory.status == "completed":
+            memory.status, memory.error, memory.error_side = "failed", USERBOT_FAULT, "user"
+            memory.error_message = f"the user's program: {', '.join(memory.findings)}"
+        return memory
 
     def _report(self, *, at_once: bool = False) -> None:
         if self.on_progress is None and not at_once:

@@ -165,3 +165,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_memories(path, [desk_memory(0), desk_memory(1, seed=2**70)])
     assert len(read_memories(path)) == 2
     assert [file.name for file in tmp_path.iterdir()] == ["m.parquet"]
+
+
+def test_a_file_of_an_earlier_release_is_read(tmp_path):
+    memory = Memory(autogram="bot", scenario="one", findings=["empty turn (turn 1)"], branch="2.1")
+    older = memories_to_table([memory]).drop_columns(["branch", "findings"])
+    pq.write_table(older, tmp_path / "older.parquet")
+    (read,) = read_memories(tmp_path / "older.parquet")
+    assert (read.autogram, read.branch, read.findings) == ("bot", None, [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from autograms.simulation.simulator import Progress
 
 __all__ = ["simulate"]
+
+
+class Fault(StrEnum):
+    """What is done with a conversation whose user did something wrong."""
+
+    keep = "keep"
+    drop = "drop"
+    retry = "retry"
 
 
 def simulate(
@@ -72,6 +81,9 @@ def simulate(
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Conversations at once, at the most.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the scenarios that have none.")] = 0,
+    on_userbot_fault: Annotated[
+        Fault, typer.Option("--on_userbot_fault", help="What is done where the user's program did something wrong.")
+    ] = Fault.keep,
     budget_usd: Annotated[
         float | None, typer.Option("--budget_usd", min=0, help="US dollars that the simulation may cost.")
     ] = None,
@@ -130,7 +142,7 @@ def simulate(
     previous = [] if fresh else _previous(save_dir)
     _notice_offline(chatbot.model.name)
 
-    simulator = Simulator(chatbot, userbot, concurrency=concurrency)
+    simulator = Simulator(chatbot, userbot, concurrency=concurrency, on_userbot_fault=on_userbot_fault.value)
     budget = Budget(budget_usd, budget_calls)
     known: dict[str, Any] = {
         "journal": save_dir / JOURNAL,
