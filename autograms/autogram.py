@@ -276,7 +276,8 @@ class Autogram:
         starts = context.greenlet is None or context.greenlet.dead
         text = _kwargs_text(memory, kwargs) if starts else None
         memory.turns.append(Turn("user", user_reply, context.next_call, kwargs=text))
-        return self._enter(context, user_reply, kwargs)
+        # The root gets what a resume will hand it: a tuple, for one, comes back as a list.
+        return self._enter(context, user_reply, orjson.loads(text) if text else kwargs)
 
     def end_turn(self, context: Context, effect: Any) -> str | None:
         """Return what the program said in the turn that has ended."""
@@ -296,17 +297,12 @@ class Autogram:
         )
 
     def _enter(self, context: Context, user_reply: str | None, kwargs: dict[str, Any]) -> Any:
-        context.next_turn += 1
-        context.turn_calls = 0
-        if user_reply is not None:
-            context.user_text = user_reply
         program = context.greenlet
         if program is None or program.dead:
             context.head, context.system, context.frames = NONE, context.config.default_prompt, []
             context.root_kwargs = kwargs or context.root_kwargs
             prepare(context, self.root_function, context.root_kwargs)
-        if user_reply:
-            context.log("user", user_reply)
+        context.hear(user_reply)
         return resume(context)
 
     def _finish(self, context: Context) -> None:
@@ -436,11 +432,14 @@ def _turn_of(memory: Memory) -> Iterator[None]:
         memory.busy = False
 
 
+_PLAIN = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
 def _kwargs_text(memory: Memory, kwargs: dict[str, Any]) -> str | None:
     if not kwargs:
         return None
     try:
-        return orjson.dumps(kwargs).decode()
+        return orjson.dumps(kwargs, option=_PLAIN).decode()
     except TypeError:
         bad = [key for key, value in kwargs.items() if not _is_plain(value)]
         memory.unsaveable = ", ".join(f"{key}={type(kwargs[key]).__name__}" for key in bad)
@@ -459,7 +458,7 @@ def _kwargs_of(turn: Turn) -> dict[str, Any]:
 
 def _is_plain(value: Any) -> bool:
     try:
-        orjson.dumps(value)
+        orjson.dumps(value, option=_PLAIN)
     except TypeError:
         return False
     return True

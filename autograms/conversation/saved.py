@@ -1,13 +1,13 @@
 """A memory as JSON text: what ``Autogram.serialize`` returns.
 
-The calls and turns stand by column, and columns with few distinct values stand as a dictionary and indices, so that
-a long conversation is small and quick to read: resuming reads all of it.
+Everything stands by column, and columns with few distinct values stand as these and indices, so that a long
+conversation is small and quick to read: resuming reads all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import chain, repeat, starmap
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -18,8 +18,10 @@ from autograms.errors import RecordError
 
 __all__ = ["dumps", "loads"]
 
-_CALL_FIELDS = tuple(Call.__dataclass_fields__)
-_TURN_FIELDS = tuple(Turn.__dataclass_fields__)
+_MESSAGE = ("role", "content", "extra")
+_NODE = ("parent", "message")
+_CALL = tuple(Call.__dataclass_fields__)
+_TURN = tuple(Turn.__dataclass_fields__)
 _TUPLES = frozenset({"choices", "rejected", "tags"})
 _MISSING: dict[str, Any] = {**dict.fromkeys(_TUPLES, ()), **dict.fromkeys(("supervised", "reused"), False)}
 """What the values of a column that is left out are, where they are not ``None``."""
@@ -36,12 +38,13 @@ def dumps(memory: Memory) -> str:
             f"the memory cannot be saved: {memory.unsaveable} is no plain data; give the root function texts, "
             "numbers, lists and mappings"
         )
+    prompts = _packed(Prompt._fields, list(zip(*[call.prompt for call in memory.calls], strict=True)))
     data = {
         **plain_fields(memory),
-        "messages": memory.messages,
-        "history": memory.history,
-        "calls": _columns(memory.calls, _CALL_FIELDS),
-        "turns": _columns(memory.turns, _TURN_FIELDS),
+        "messages": _packed(_MESSAGE, list(zip(*memory.messages, strict=True))),
+        "history": _packed(_NODE, list(zip(*memory.history, strict=True))),
+        "calls": {**_fields(memory.calls, _CALL), "prompt": prompts},
+        "turns": _fields(memory.turns, _TURN),
     }
     return orjson.dumps(data).decode()
 
@@ -60,12 +63,14 @@ def loads(text: str | bytes) -> Memory:
         raise RecordError("not a saved memory: expected an object with version, messages, history, calls and turns")
     check_version(data["version"])
     try:
+        calls, turns = data.pop("calls"), data.pop("turns")
+        prompts = map(partial(tuple.__new__, Prompt), zip(*_columns(Prompt._fields, calls.pop("prompt")), strict=True))
         memory = Memory(
             **{name: data.pop(name) for name in PLAIN_FIELDS if name in data},
-            messages=list(map(tuple, data.pop("messages"))),
-            history=list(map(tuple, data.pop("history"))),
-            calls=_rows(Call, _CALL_FIELDS, data.pop("calls"), CALL_TYPES),
-            turns=_rows(Turn, _TURN_FIELDS, data.pop("turns"), TURN_TYPES),
+            messages=list(zip(*_columns(_MESSAGE, data.pop("messages")), strict=True)),
+            history=list(zip(*_columns(_NODE, data.pop("history")), strict=True)),
+            calls=list(map(Call, *_columns(_CALL, calls, CALL_TYPES, prompt=list(prompts)))),
+            turns=list(map(Turn, *_columns(_TURN, turns, TURN_TYPES))),
             checked=True,
         )
         if data:
@@ -76,42 +81,54 @@ def loads(text: str | bytes) -> Memory:
     return memory
 
 
-def _columns(items: list[Any], fields: tuple[str, ...]) -> dict[str, Any]:
-    columns: dict[str, Any] = {"count": len(items)}
-    for name in fields:
-        values = [getattr(item, name) for item in items]
-        if name == "prompt":
-            values = [tuple(value) for value in values]
+# ------------------------------------------------------------------------------------------------------------ columns
+
+
+def _fields(items: list[Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return objects by column."""
+    return _packed(names, [[getattr(item, name) for item in items] for name in names if name != "prompt"])
+
+
+def _packed(names: tuple[str, ...], columns: list[Any]) -> dict[str, Any]:
+    """Return columns by name: left out where there is nothing in them, as distinct values and indices where few."""
+    names = tuple(name for name in names if name != "prompt")
+    packed: dict[str, Any] = {"count": len(columns[0]) if columns else 0}
+    for name, values in zip(names, columns, strict=False):
         distinct = {value: index for index, value in enumerate(dict.fromkeys(values))}
         if distinct.keys() <= {_MISSING.get(name)}:
             continue
         if len(distinct) * 2 <= len(values):
-            columns[name] = {"of": list(distinct), "at": [distinct[value] for value in values]}
+            packed[name] = {"of": list(distinct), "at": [distinct[value] for value in values]}
         else:
-            columns[name] = values
+            packed[name] = values
+    return packed
+
+
+def _columns(
+    names: tuple[str, ...], packed: dict[str, Any], types: dict[str, frozenset[type]] | None = None, **ready: list[Any]
+) -> list[list[Any]]:
+    """Return packed columns in the order of their names, those that are ready already among them."""
+    count = packed.pop("count")
+    unknown = packed.keys() - set(names)
+    if type(count) is not int or count < 0 or unknown:
+        raise ValueError(f"unknown column {sorted(unknown)[0]!r}" if unknown else f"the count is {count!r}")
+    columns = [
+        ready[name] if name in ready else _values(name, packed.get(name), count, types[name] if types else None)
+        for name in names
+    ]
+    for name, values in zip(names, columns, strict=True):
+        if len(values) != count:
+            raise ValueError(f"the column {name!r} has {len(values)} values, expected {count}")
     return columns
 
 
-def _rows(
-    make: Callable[..., Any], fields: tuple[str, ...], columns: dict[str, Any], types: dict[str, frozenset[type]]
-) -> list[Any]:
-    count = columns.pop("count")
-    unknown = columns.keys() - set(fields)
-    if unknown:
-        raise ValueError(f"unknown column {sorted(unknown)[0]!r}")
-    values = [_values(name, columns.get(name), count, types.get(name)) for name in fields]
-    return list(map(make, *values))
-
-
-def _values(name: str, column: Any, count: int, types: frozenset[type] | None) -> Iterable[Any]:
+def _values(name: str, column: Any, count: int, types: frozenset[type] | None) -> list[Any]:
     if column is None:
-        return repeat(_MISSING.get(name), count)
+        return [_MISSING.get(name)] * count
     values = column["of"] if isinstance(column, dict) else column
     if name in _TUPLES:
-        values = [tuple(value) for value in values]
+        values = list(map(tuple, values))
         check_types(f"the column {name!r}", chain.from_iterable(values), frozenset({str}))
-    elif name == "prompt":
-        values = list(starmap(Prompt, values))
     if types is not None:
         check_types(f"the column {name!r}", values, types)
     if isinstance(column, dict):
@@ -119,6 +136,4 @@ def _values(name: str, column: Any, count: int, types: frozenset[type] | None) -
         if at and min(at) < 0:
             raise IndexError(f"the column {name!r} points at {min(at)}")
         values = [values[index] for index in at]
-    if len(values) != count:
-        raise ValueError(f"the column {name!r} has {len(values)} values, expected {count}")
     return values

@@ -26,7 +26,7 @@ from autograms.errors import DivergenceError, ProgramError, RunawayError, Superv
 from autograms.models.base import Model, Reply, Request
 from autograms.program.effects import SAID
 from autograms.program.jumps import Frame
-from autograms.program.watchdog import Halt
+from autograms.program.watchdog import Halt, go_on
 from autograms.settings import AutogramConfig
 
 __all__ = ["Caller", "Context", "Program", "ambient", "current", "current_or_none"]
@@ -298,14 +298,30 @@ class Context:
             turn = turns[self.next_turn]
             if turn.role != "assistant" or turn.after != self.next_call or turn.content != text:
                 raise self.halt(turn, f"reply {_short(text)}")
+            self.next_turn += 1
+            if text:
+                self.log("assistant", text)
+            if self.next_turn < len(turns) and turns[self.next_turn].role == "user":
+                self.hear(turns[self.next_turn].content)  # a replay needs no driver to hand over what was answered
+                go_on(self.config.watchdog_seconds)
+                return
         else:
             if self.replaying:
                 raise self.halt(self.memory.calls[self.next_call], f"reply {_short(text)}")
             turns.append(Turn("assistant", text, self.next_call, self._address(), data))
-        self.next_turn += 1
-        if text:
-            self.log("assistant", text)
+            self.next_turn += 1
+            if text:
+                self.log("assistant", text)
         self.switch(SAID)
+
+    def hear(self, text: str | None) -> None:
+        """Begin the turn in which the user said ``text``."""
+        self.next_turn += 1
+        self.turn_calls = 0
+        if text is not None:
+            self.user_text = text
+            if text:
+                self.log("user", text)
 
     def arriving(self) -> bool:
         """Tell whether a resume at an address has just come to the call that it goes on behind."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from autograms.errors import RunawayError
 
-__all__ = ["Halt", "guarded"]
+__all__ = ["Halt", "go_on", "guarded"]
 
 
 class Halt(BaseException):
@@ -70,6 +70,12 @@ def guarded(switch: Callable[..., Any], seconds: float, *args: Any) -> Any:
     if fired:
         raise _runaway(seconds)
     return result
+
+
+def go_on(seconds: float) -> None:
+    """Give the running program ``seconds`` again: it has come to the end of a turn that it is led through."""
+    if seconds:
+        _local.watch.deadline = time.monotonic() + seconds
 
 
 def _runaway(seconds: float) -> RunawayError:
