@@ -23,6 +23,7 @@ from autograms.cli.commands.init import init
 from autograms.cli.commands.materialize import materialize
 from autograms.cli.commands.plan import plan
 from autograms.cli.commands.scenarios import scenarios
+from autograms.cli.commands.serve import serve
 from autograms.cli.commands.show import show
 from autograms.cli.commands.simulate import simulate
 from autograms.cli.commands.sync import sync
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "evaluate": (evaluate, "measure what the models learned"),
     "plan": (plan, "say what a simulation would cost, and why"),
     "export": (export, "a trained model as a folder, on a hub, or as GGUF"),
+    "serve": (serve, "serve an autogram as a chat endpoint"),
     "materialize": (materialize, "run the chain of assets, through Dagster"),
     "sync": (sync, "register the project's autograms in Dagster"),
     "show": (show, "show what is stored for an autogram"),

@@ -65,20 +65,20 @@ def find_model(name: str, stage: Stage | None = None) -> StoredModel:
     """Return a trained model.
 
     Args:
-        name: An autogram's name, or a model's folder.
+        name: An autogram's name, else a model's folder.
         stage: Which model of an autogram; the last there is where unset.
 
     Raises:
         SettingsError: Where there is none.
     """
-    folder = Path(name)
-    if stage is None and (folder / "config.json").is_file():
-        return StoredModel(folder.resolve().name, folder, autogram=False)
     stages = [Stage.dpo, Stage.sft] if stage is None else [stage]
     for kind in stages:
         found = storage_root() / f"{kind}_model" / name
         if "/" not in name and (found / "config.json").is_file():
             return StoredModel(name, found, autogram=True)
+    folder = Path(name)
+    if stage is None and (folder / "config.json").is_file():
+        return StoredModel(folder.resolve().name, folder, autogram=False)
     known = {path.parent.name for kind in stages for path in storage_root().glob(f"{kind}_model/*/config.json")}
     raise SettingsError(
         f"no {' or '.join(stages)} model of {name!r} in {storage_root().resolve()}{nearest(name, known)}; run: "

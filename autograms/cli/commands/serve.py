@@ -1,0 +1,107 @@
+"""``autograms serve``: an autogram, or its trained model alone, as an OpenAI-compatible chat endpoint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autograms.cli.stored_models import Stage, find_model
+from autograms.errors import SettingsError
+
+if TYPE_CHECKING:
+    from autograms.serving.talkers import Talker
+
+__all__ = ["serve"]
+
+_KEY = "AUTOGRAMS_SERVE_KEY"
+
+
+def serve(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The autogram; with --model_only also the folder of a model.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="openai/NAME, checkpoint/FOLDER or offline/demo; the trained one where unset."),
+    ] = None,
+    stage: Annotated[
+        Stage | None, typer.Option("--stage", help="Which of the trained models; dpo where there is one.")
+    ] = None,
+    model_only: Annotated[bool, typer.Option("--model_only", help="Serve the trained model, without program.")] = False,
+    host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with a key.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", help="The port; 0 for a free one.", min=0, max=65535)] = 8000,
+) -> None:
+    """Serve an autogram at http://HOST:PORT/v1/chat/completions, for any OpenAI client.
+
+    Each answer carries a conversation's id (the header X-Conversation-Id, and conversation_id). Sent along with the
+    next request, it resumes that conversation's memory, which is saved in conversations/NAME in the storage. To be
+    reached from other machines, set the key that callers must send in AUTOGRAMS_SERVE_KEY.
+
+    Example:
+
+    \b
+    autograms serve support_desk
+    autograms serve support_desk --model_only --port 8001
+    """
+    from autograms.serving.app import LOOPBACK, build_app
+    from autograms.serving.talkers import ModelTalker
+
+    key = os.environ.get(_KEY) or None
+    if key is None and host not in LOOPBACK:
+        raise SettingsError(f"--host {host} can be reached from other machines; set {_KEY} to the key they must send")
+    files: tuple[str, ...] = ()
+    if model_only:
+        if model is not None:
+            raise SettingsError("--model_only serves the trained model; leave --model out, or name a model's folder")
+        from autograms.models.checkpoint import CheckpointModel
+
+        found = find_model(name, stage)
+        talker: Talker = ModelTalker(found.name, CheckpointModel(found.folder))
+    else:
+        talker, files = _program(name, model, stage)
+    _listen(build_app(talker, key=key, program_files=files), talker.name, host, port)
+
+
+def _program(name: str, model: str | None, stage: Stage | None) -> tuple[Talker, tuple[str, ...]]:
+    from autograms.autogram import Autogram
+    from autograms.cli.orchestration import storage_root
+    from autograms.serving.conversations import Conversations
+    from autograms.serving.talkers import ProgramTalker
+    from autograms.settings import AutogramConfig, load_project
+
+    project = load_project()
+    file = project.chatbot_file(name)
+    settings = project.settings(name)
+    config = AutogramConfig(**{"base_url": settings.base_url, **settings.config})
+    chosen = model or f"checkpoint/{find_model(name, stage).folder}"
+    autogram = Autogram.from_file(file, config, model=chosen, on_change="address")
+    autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is served
+    print(f"{name} with the model {autogram.model.name}; conversations are saved in {_folder(storage_root(), name)}")
+    return ProgramTalker(name, Conversations(autogram, _folder(storage_root(), name))), (str(file),)
+
+
+def _folder(storage: Path, name: str) -> Path:
+    return storage / "conversations" / name
+
+
+def _listen(app: object, name: str, host: str, port: int) -> None:
+    import socket
+
+    from aiohttp import web
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise SettingsError(f"cannot listen at {host}:{port}: {error.strerror}; choose another --port") from None
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}/v1"
+        print(f"serving {name} at {url} (POST {url}/chat/completions); Ctrl-C ends it", flush=True)
+        web.run_app(app, sock=listener, print=None, access_log=None)  # type: ignore[arg-type]

@@ -1,0 +1,133 @@
+"""The endpoint: routes, who may ask, and how errors are told.
+
+Made for this machine: without a key, only requests that were sent to a loopback name are answered, so that no web page
+can reach it through a name of its own. What does not belong here: who answers (``talkers``).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from autograms.errors import AutogramsError, DivergenceError, ModelError, classify
+from autograms.serving.chat_api import (
+    CONVERSATION_HEADER,
+    Answer,
+    ChatRequest,
+    RequestError,
+    as_chunks,
+    as_completion,
+    as_error,
+)
+from autograms.serving.talkers import Talker
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+__all__ = ["LOOPBACK", "build_app"]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LARGEST = 4 * 1024 * 1024
+Handler = Callable[[Any], Awaitable[Any]]
+
+
+def build_app(talker: Talker, *, key: str | None = None, program_files: tuple[str, ...] = ()) -> web.Application:
+    """Return the endpoint: ``POST /v1/chat/completions``, ``GET /v1/models``, ``GET /health``.
+
+    Args:
+        talker: Who answers; closed with the endpoint.
+        key: What callers must send as ``Authorization: Bearer KEY``; without one, loopback names alone are served.
+        program_files: The program's source files, so that its errors name their line.
+    """
+    from aiohttp import web
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if request.path != "/health":
+                _admit(request, key)
+            return await handler(request)
+        except web.HTTPException as error:
+            return _tell(error.reason, error.status)
+        except AutogramsError as error:
+            return _tell(str(error), _status(error))
+        except Exception as error:
+            failure = classify(error, program_files)
+            where = f" at {failure.place}" if failure.place else ""
+            return _tell(f"the program failed ({failure.error}{where}); the conversation is as it was before", 500)
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        if request.content_type != "application/json":
+            raise RequestError("expected the content type application/json", 415)
+        asked = ChatRequest.read(await request.read(), request.headers)
+        answer = await talker.answer(asked)
+        return await _stream(request, answer) if asked.stream else _respond(answer)
+
+    async def models(request: web.Request) -> web.Response:
+        listed = {"id": talker.name, "object": "model", "created": 0, "owned_by": "autograms"}
+        return _json({"object": "list", "data": [listed]})
+
+    async def health(request: web.Request) -> web.Response:
+        return _json({"status": "ok"})
+
+    async def close(app: web.Application) -> None:
+        await talker.close()
+
+    app = web.Application(middlewares=[guard], client_max_size=_LARGEST)
+    app.router.add_post("/v1/chat/completions", complete)
+    app.router.add_get("/v1/models", models)
+    app.router.add_get("/health", health)
+    app.on_cleanup.append(close)
+    return app
+
+
+def _admit(request: web.Request, key: str | None) -> None:
+    if key is not None:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        if not hmac.compare_digest(given.encode(), key.encode()):
+            raise RequestError("this endpoint wants its key: Authorization: Bearer KEY", 401)
+    elif (request.url.host or "") not in LOOPBACK:
+        raise RequestError(f"this endpoint answers to {', '.join(LOOPBACK)} only; set a key to serve other names", 403)
+
+
+def _status(error: AutogramsError) -> int:
+    if isinstance(error, RequestError):
+        return error.status
+    if isinstance(error, DivergenceError):
+        return 409
+    return 502 if isinstance(error, ModelError) else 500
+
+
+def _respond(answer: Answer) -> web.Response:
+    response = _json(as_completion(answer))
+    if answer.conversation is not None:
+        response.headers[CONVERSATION_HEADER] = answer.conversation
+    return response
+
+
+async def _stream(request: web.Request, answer: Answer) -> web.StreamResponse:
+    from aiohttp import web
+
+    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+    if answer.conversation is not None:
+        headers[CONVERSATION_HEADER] = answer.conversation
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    for chunk in as_chunks(answer):
+        await response.write(b"data: " + orjson.dumps(chunk) + b"\n\n")
+    await response.write(b"data: [DONE]\n\n")
+    await response.write_eof()
+    return response
+
+
+def _tell(message: str, status: int) -> web.Response:
+    return _json(as_error(message, status), status=status)
+
+
+def _json(value: Any, *, status: int = 200) -> web.Response:
+    from aiohttp import web
+
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
