@@ -112,19 +112,18 @@ def _columns(
     unknown = packed.keys() - set(names)
     if type(count) is not int or count < 0 or unknown:
         raise ValueError(f"unknown column {sorted(unknown)[0]!r}" if unknown else f"the count is {count!r}")
-    columns = [
-        ready[name] if name in ready else _values(name, packed.get(name), count, types[name] if types else None)
-        for name in names
-    ]
-    for name, values in zip(names, columns, strict=True):
+    columns = dict(ready)
+    for name in packed:
+        columns[name] = _values(name, packed[name], types[name] if types else None)
+    for name, values in columns.items():
         if len(values) != count:
             raise ValueError(f"the column {name!r} has {len(values)} values, expected {count}")
-    return columns
+    if count and not columns:  # nothing shows that the count is true, and it may be any number
+        raise ValueError(f"no column has the {count} values that there should be")
+    return [columns[name] if name in columns else [_MISSING.get(name)] * count for name in names]
 
 
-def _values(name: str, column: Any, count: int, types: frozenset[type] | None) -> list[Any]:
-    if column is None:
-        return [_MISSING.get(name)] * count
+def _values(name: str, column: Any, types: frozenset[type] | None) -> list[Any]:
     values = column["of"] if isinstance(column, dict) else column
     if name in _TUPLES:
         values = list(map(tuple, values))
