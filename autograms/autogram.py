@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -161,7 +161,7 @@ class Autogram:
             AutogramsError: And whatever the program itself raises.
         """
         memory = memory_object if memory_object is not None else self.new_memory()
-        with _turn_of(memory):
+        with _TurnOf(memory):
             context = self.attach(memory)
             effect = drive_here(context, self.begin_turn(context, user_reply, kwargs))
             return self.end_turn(context, effect), memory
@@ -171,7 +171,7 @@ class Autogram:
     ) -> tuple[str | None, Memory]:
         """Do as :meth:`reply` does, inside a running event loop."""
         memory = memory_object if memory_object is not None else self.new_memory()
-        with _turn_of(memory):
+        with _TurnOf(memory):
             context = self.attach(memory)
             effect = await drive(context, self.begin_turn(context, user_reply, kwargs))
             return self.end_turn(context, effect), memory
@@ -199,7 +199,7 @@ class Autogram:
             data = memory.turns[-1].data
             return AutogramsReturn(memory, text, None if data is None else orjson.loads(data))
         memory = memory_object if memory_object is not None else self.new_memory()
-        with _turn_of(memory):
+        with _TurnOf(memory):
             context = self.attach(memory)
             name = getattr(function, "__name__", repr(function))
             if self._external(name) is None:
@@ -399,37 +399,29 @@ class _Live:
         self.thread = threading.get_ident()
 
 
-class _Mark:
-    """Where a memory stood before a turn."""
+class _TurnOf:
+    """Keeps a memory to one turn at a time, and as it was where the turn fails."""
+
+    __slots__ = ("memory", "sizes", "unsaveable")
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        self.sizes = [len(part) for part in (memory.messages, memory.history, memory.calls, memory.turns)]
+
+    def __enter__(self) -> None:
+        memory = self.memory
+        if memory.busy:
+            raise ProgramError("a turn of this conversation is under way already; wait for it before the next one")
+        memory.busy = True
+        self.sizes = len(memory.messages), len(memory.history), len(memory.calls), len(memory.turns)
         self.unsaveable = memory.unsaveable
 
-    def roll_back(self) -> None:
-        """Take back what the turn recorded; the program is made anew by a replay when it is needed."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         memory = self.memory
-        for part, size in zip((memory.messages, memory.history, memory.calls, memory.turns), self.sizes, strict=True):
-            del part[size:]  # type: ignore[attr-defined]
-        memory.unsaveable = self.unsaveable
-        memory.live = None
-
-
-@contextmanager
-def _turn_of(memory: Memory) -> Iterator[None]:
-    """Keep a memory to one turn at a time, and as it was where the turn fails."""
-    if memory.busy:
-        raise ProgramError("a turn of this conversation is under way already; wait for it before the next one")
-    mark = _Mark(memory)
-    memory.busy = True
-    try:
-        yield
-    except BaseException:
-        mark.roll_back()
-        raise
-    finally:
         memory.busy = False
+        if kind is not None:  # the program is made anew, by a replay, when it is needed
+            messages, history, calls, turns = self.sizes
+            del memory.messages[messages:], memory.history[history:], memory.calls[calls:], memory.turns[turns:]
+            memory.unsaveable, memory.live = self.unsaveable, None
 
 
 _PLAIN = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -158,16 +159,17 @@ async def ask_model(context: Context, call: Call, request: Request) -> Reply:
     if request.kind == "text" and request.check is None:
         return await model.complete(request)
     tries = 1 if request.kind == "text" else context.config.classifier_max_tries
-    spent = Reply("", "")
+    spent: Reply | None = None
     for attempt in range(1, tries + 1):
         reply = await model.complete(request)
-        spent = _sum(spent, reply)
+        spent = reply if spent is None else _sum(spent, reply)
         try:
-            spent.text = read_output(request, reply.text)
-            return spent
+            text = read_output(request, reply.text)
         except OutputError as error:
             if attempt == tries:
                 raise OutputError(f"{call.primitive} at {call.place}: {error} (asked {tries} times)") from None
+        else:
+            return spent if text == spent.text else replace(spent, text=text)
     raise AssertionError("unreachable")
 
 
@@ -182,10 +184,6 @@ async def embed_texts(context: Context, call: Call, texts: list[str], model: str
 
 
 def _sum(spent: Reply, reply: Reply) -> Reply:
-    if not spent.model:
-        return Reply(
-            reply.text, reply.model, reply.input_tokens, reply.output_tokens, reply.cost_usd, reply.probabilities
-        )
     cost = None if spent.cost_usd is None or reply.cost_usd is None else spent.cost_usd + reply.cost_usd
     return Reply(
         reply.text,
