@@ -113,16 +113,13 @@ def _new_watch() -> _Watch:
 
 
 def _patrol() -> None:
-    idle = 0
+    idle, pause = 0, 0.05
     while True:
-        time.sleep(0.05)
+        time.sleep(pause)
         now = time.monotonic()
-        running = False
-        for watch in list(_watches):
-            deadline = watch.deadline
-            running = running or deadline is not None
-            if deadline is not None and now > deadline:
-                _strike(watch, now)
+        running = any(watch.deadline is not None for watch in list(_watches))
+        struck = [_strike(watch, now) for watch in list(_watches)]
+        pause = 0.001 if any(struck) else 0.05  # a program that catches everything escapes most strikes
         idle = 0 if running else idle + 1
         if idle > 20:
             _wake.clear()
@@ -130,10 +127,13 @@ def _patrol() -> None:
             idle = 0
 
 
-def _strike(watch: _Watch, now: float) -> None:
-    """Raise in the watched thread; again at the next patrol where the program caught it and ran on."""
+def _strike(watch: _Watch, now: float) -> bool:
+    """Raise in the watched thread if its program is overdue, as often as the program catches it and runs on."""
+    if watch.deadline is None or now <= watch.deadline:
+        return False
     with watch.lock:
         if watch.deadline is None or now <= watch.deadline:
-            return
+            return False
         watch.fired = True
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(watch.thread), ctypes.py_object(Halt))
+    return True

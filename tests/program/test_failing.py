@@ -166,7 +166,7 @@ def test_a_program_that_runs_on_is_ended(body):
     started = time.monotonic()
     with pytest.raises(RunawayError, match=r"ran for 0\.2 s with neither a reply nor a model call"):
         autogram.reply("x", memory)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert comparable(memory) == before
 
 
