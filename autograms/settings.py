@@ -175,7 +175,13 @@ class DatasetSettings(_Strict):
         statuses: Keep conversations with these statuses.
         validation_fraction: Share of the conversations that is held out.
         split_seed: Seed of the split.
+        group_by: Fields of the scenario, such as ``user_kwargs.persona``: conversations that share a value of any of
+            them stand on one side of the split.
+        hold_out: Scenarios that are always held out: a field, and its values.
         deduplicate: Remove rows that stand in the table already.
+        near_duplicates: Remove calls that are this similar to another (Jaccard, by MinHash), and calls that train and
+            are this similar to one that is held out; only exact duplicates where unset.
+        max_tokens_total: Tokens that the training rows may have together; any number where unset.
     """
 
     tag_query: str = ""
@@ -186,7 +192,11 @@ class DatasetSettings(_Strict):
     statuses: list[Literal["completed", "truncated", "failed"]] = ["completed"]
     validation_fraction: float = Field(default=0.2, ge=0, lt=1)
     split_seed: int = 0
+    group_by: list[str] = Field(default_factory=list)
+    hold_out: dict[str, list[Any]] = Field(default_factory=dict)
     deduplicate: bool = True
+    near_duplicates: float | None = Field(default=None, gt=0, le=1)
+    max_tokens_total: int | None = Field(default=None, ge=1)
 
 
 class LoraSettings(_Strict):

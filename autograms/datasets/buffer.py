@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import pyarrow as pa
 
 from autograms.conversation.columns import list_column, struct_column, text_column, text_list_column
 from autograms.conversation.record import Call, Memory
+from autograms.datasets.prompts import RowMessage
 from autograms.datasets.rows import MESSAGE
 
 __all__ = ["Row", "RowBuffer"]
 
 _ROWS_AT_ONCE = 4096
-_OF_CALLS = ("primitive", "place", "kind", "choices", "schema", "supervisor", "score", "tags", "model", "cost_usd")
+_CHARACTERS_AT_ONCE = 2**26
+"""Of prompts, at the most about: a column of texts holds no more than 2 GiB."""
 
-Row = tuple[str, int, Call, list[tuple[str, str | None, str | None]], tuple[str, ...]]
-"""A row's id, the index of its call, the call, its prompt's messages, and the completion or the two answers."""
+Row = tuple[str, int, Call, list[int], tuple[str, ...]]
+"""A row's id, the index of its call, the call, the numbers of its prompt's messages, its completion or two answers."""
 
 
 class RowBuffer:
@@ -33,52 +36,70 @@ class RowBuffer:
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self._plain = [name for name in schema.names if name not in ("prompt", "split", "choices", "tags")]
         self._answers = [name for name in ("completion", "chosen", "rejected") if name in schema.names]
         self._batches: deque[pa.Buffer] = deque()
         self._clear()
 
     def _clear(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in (*self._plain, "choices", "tags")}
-        self._lengths: list[int] = []
-        self._roles: list[str] = []
-        self._texts: list[str | None] = []
-        self._extras: list[str | None] = []
+        self._rows: list[Row] = []
+        self._autograms: list[str] = []
+        self._scenarios: list[str] = []
+        self._messages: list[RowMessage] = []
+        self._prompts: list[int] = []
+        self._characters = 0
 
-    def extend(self, memory: Memory, rows: list[Row]) -> None:
-        """Add the rows of a conversation."""
-        columns = self._columns
-        columns["autogram"].extend([memory.autogram] * len(rows))
-        columns["scenario"].extend([memory.scenario] * len(rows))
-        columns["id"].extend([row[0] for row in rows])
-        columns["call"].extend([row[1] for row in rows])
-        for name in _OF_CALLS:
-            columns[name].extend([getattr(row[2], name) for row in rows])
-        for place, name in enumerate(self._answers):
-            columns[name].extend([row[4][place] for row in rows])
-        for _, _, _, prompt, _ in rows:
-            self._lengths.append(len(prompt))
-            self._roles.extend([message[0] for message in prompt])
-            self._texts.extend([message[1] for message in prompt])
-            self._extras.extend([message[2] for message in prompt])
-        if len(self._lengths) >= _ROWS_AT_ONCE:
+    def extend(self, memory: Memory, rows: list[Row], messages: list[RowMessage]) -> None:
+        """Add the rows of a conversation.
+
+        Args:
+            memory: The conversation.
+            rows: Its rows.
+            messages: The messages that the rows' prompts number.
+        """
+        self._rows += rows
+        self._autograms += [memory.autogram] * len(rows)
+        self._scenarios += [memory.scenario] * len(rows)
+        start = len(self._messages)
+        self._messages += messages
+        for row in rows:
+            self._prompts += [start + number for number in row[3]]
+        if rows:
+            self._characters += len(rows) * sum([len(messages[number][1] or "") for number in rows[-1][3]])
+        if len(self._rows) >= _ROWS_AT_ONCE or self._characters >= _CHARACTERS_AT_ONCE:
             self._flush()
 
     def _flush(self) -> None:
-        arrays = [self._array(field) for field in self._schema]
+        calls = list(map(itemgetter(2), self._rows))
+        arrays = [self._array(field, calls) for field in self._schema]
         self._batches.append(_packed(pa.RecordBatch.from_arrays(arrays, schema=self._schema)))
         self._clear()
 
-    def _array(self, field: pa.Field) -> pa.Array:
+    def _array(self, field: pa.Field, calls: list[Call]) -> pa.Array:
         if field.name == "prompt":
-            parts = [text_column(part) for part in (self._roles, self._texts, self._extras)]
-            return list_column(self._lengths, struct_column(MESSAGE, parts))
+            return self._prompt_column()
         if field.name == "split":
-            return pa.nulls(len(self._lengths), pa.string())
-        values = self._columns[field.name]
+            return pa.nulls(len(calls), pa.string())
+        values = self._values(field.name, calls)
         if field.type == pa.string():
             return text_column(values)
         return text_list_column(values) if pa.types.is_list(field.type) else pa.array(values, field.type)
+
+    def _prompt_column(self) -> pa.Array:
+        parts = [text_column(list(map(itemgetter(part), self._messages))) for part in range(3)]
+        messages = struct_column(MESSAGE, parts).take(pa.array(self._prompts, pa.int32()))
+        return list_column([len(row[3]) for row in self._rows], messages)
+
+    def _values(self, name: str, calls: list[Call]) -> list[Any]:
+        if name == "autogram":
+            return self._autograms
+        if name == "scenario":
+            return self._scenarios
+        if name in ("id", "call"):
+            return list(map(itemgetter(0 if name == "id" else 1), self._rows))
+        if name in self._answers:
+            place = self._answers.index(name)
+            return [row[4][place] for row in self._rows]
+        return list(map(attrgetter(name), calls))
 
     def drain(self) -> Iterator[pa.RecordBatch]:
         """Hand over all rows, in order, and let go of them."""

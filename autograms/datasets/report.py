@@ -27,6 +27,8 @@ class DatasetReport:
         validation: Rows that are held out.
         by_primitive: Rows by primitive.
         dropped: What was left out, by reason: calls, and for ``dpo`` pairs.
+        tokens: Tokens of the training rows, ``None`` where the settings set no budget.
+        token_counter: What counted them.
         notes: What looks like a mistake in the settings, or deserves attention.
     """
 
@@ -40,6 +42,8 @@ class DatasetReport:
     validation: int = 0
     by_primitive: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    tokens: int | None = None
+    token_counter: str | None = None
     notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,6 +57,8 @@ class DatasetReport:
             f"**{self.rows} {what}** ({self.train} train, {self.validation} validation) from {self.calls} calls in "
             f"{self.conversations} conversations; {self.held_out_groups} of {self.groups} groups held out."
         ]
+        if self.tokens is not None:
+            lines += ["", f"The training {what} take {self.tokens} tokens, as counted by {self.token_counter}."]
         lines += _table("primitive", what, self.by_primitive)
         lines += _table("left out because", "count", self.dropped)
         lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
