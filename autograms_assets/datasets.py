@@ -14,11 +14,14 @@ from autograms_assets.describe import DATASETS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import table_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.pictures import counted, small_bars
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.stored import Stored
 from autograms_assets.workspace import Workspace
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from autograms.datasets.build import BuiltDataset
 
 __all__ = ["dpo_dataset", "sft_dataset"]
@@ -99,12 +102,24 @@ def _summary(built: "BuiltDataset", kind: str) -> dict[str, Any]:
         "train rows": report.train,
         "validation rows": report.validation,
         "left out": sum(report.dropped.values()),
+        "lengths": small_bars(counted(_lengths(built.table, answers)), "rows by length of the answer in characters"),
+        "scores": small_bars(counted(_numbers(built.table["score"])), "rows by score"),
         "report": {"md": report.as_markdown()},
         **{
             f"row {number}": {"md": _as_markdown(row, answers)}
             for number, row in enumerate(built.table.slice(0, _SHOWN).to_pylist(), start=1)
         },
     }
+
+
+def _lengths(table: "pa.Table", answers: tuple[str, ...]) -> list[float]:
+    import pyarrow.compute as pc
+
+    return _numbers(pc.utf8_length(table[answers[0]]))
+
+
+def _numbers(column: "pa.ChunkedArray") -> list[float]:
+    return [value for value in column.to_pylist() if value is not None]
 
 
 def _as_markdown(row: dict[str, Any], answers: tuple[str, ...]) -> str:

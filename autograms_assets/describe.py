@@ -1,20 +1,19 @@
-"""How the assets present themselves: groups, kinds, owners, tags.
+"""How the assets present themselves: groups and kinds.
 
-What does not belong here: descriptions, which are the assets' docstrings.
+What does not belong here: descriptions, which are the assets' docstrings, and owners (``dagster_project.build``).
 """
 
 from typing import Any
 
-__all__ = ["CONVERSATIONS", "DATASETS", "MODELS", "OWNERS", "PROGRAMS", "QUALITY", "described"]
+__all__ = ["CONVERSATIONS", "DATASETS", "MODELS", "PROGRAMS", "QUALITY", "described"]
 
 PROGRAMS = "programs"
 CONVERSATIONS = "conversations"
 DATASETS = "datasets"
 MODELS = "models"
 QUALITY = "quality"
-OWNERS = ["team:autograms"]
 
 
-def described(group: str, *kinds: str, **tags: str) -> dict[str, Any]:
-    """Return the keywords of ``@dagster.asset`` for a group, its kinds (icons in the graph) and tags."""
-    return {"group_name": group, "kinds": set(kinds), "owners": OWNERS, "tags": {"domain": "autograms", **tags}}
+def described(group: str, *kinds: str) -> dict[str, Any]:
+    """Return the keywords of ``@dagster.asset`` for a group and its kinds (icons in the graph)."""
+    return {"group_name": group, "kinds": set(kinds)}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluation", "leaderboard"]
 
-_METRICS, _REPORT = "metrics.json", "report.md"
+_METRICS, _REPORT, _COMPARISON = "metrics.json", "report.md", "comparison.html"
 _STACK = ("torch", "transformers", "autograms-assets")
 _HEADLINES = (
     "sft.eval_loss_before",
@@ -52,13 +52,14 @@ _HEADLINES = (
     pool="gpu",
     deps=["sft_model", "dpo_model"],
     check_specs=evaluation_checks(),
-    **described(QUALITY, "pytorch", "markdown"),
+    **described(QUALITY, "pytorch"),
 )
 def evaluation(
     context: dg.AssetExecutionContext,
     config: AssetConfig,
     autogram: Stored,
     scenarios: Stored,
+    conversation_memories: Stored,
     sft_dataset: Stored,
     dpo_dataset: Stored,
     workspace: dg.ResourceParam[Workspace],
@@ -68,7 +69,13 @@ def evaluation(
     with clear_failures():
         settings = workspace.settings(name)
         refuse_changed(name, workspace.sources(name), autogram)
-        stored = {"autogram": autogram, "scenarios": scenarios, "sft rows": sft_dataset, "dpo pairs": dpo_dataset}
+        stored = {
+            "autogram": autogram,
+            "scenarios": scenarios,
+            "conversations": conversation_memories,
+            "sft rows": sft_dataset,
+            "dpo pairs": dpo_dataset,
+        }
         models = {kind: workspace.folder(f"{kind}_model", name) for kind in ("sft", "dpo")}
         depends_on = {
             **{
@@ -126,6 +133,7 @@ class _Job:
                 'on this machine; set backend = "huggingface", or leave the asset "evaluation" out of the selection'
             )
         self.place.invalidate()
+        scenarios = self._held_out()
         evaluate(
             sft_table=self.stored["sft rows"].table(),
             dpo_table=self.stored["dpo pairs"].table(),
@@ -134,14 +142,20 @@ class _Job:
             dpo=dpo if (dpo / "config.json").is_file() else None,
             output_dir=self.place.path,
             settings=self.settings.evaluation,
-            deployment=self._deployment(),
+            deployment=self._deployment(scenarios),
+            supervised=self._supervised(scenarios),
             name=self.name,
         )
         metrics = json.loads((self.place.path / _METRICS).read_bytes())
         return Made(value_version(metrics), _summary(metrics, self.place.path), evaluation_verdicts(metrics))
 
-    def _deployment(self) -> "Callable[[Path], list[Memory]] | None":
-        scenarios = self._held_out()
+    def _supervised(self, scenarios: "list[Scenario]") -> "list[Memory]":
+        from autograms.conversation.parquet import stream_memories
+
+        played = {scenario.key for scenario in scenarios}
+        return [memory for memory in stream_memories(self.stored["conversations"].path) if memory.scenario in played]
+
+    def _deployment(self, scenarios: "list[Scenario]") -> "Callable[[Path], list[Memory]] | None":
         if not scenarios:
             return None
 
@@ -171,17 +185,25 @@ def _figure(metrics: dict[str, Any], name: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def _label(name: str) -> str:
+    """Return a figure's name as people read it: ``sft.eval_loss_before`` is ``SFT: eval loss before``."""
+    model, _, measure = name.partition(".")
+    return f"{model.upper()}: {measure.replace('_', ' ')}"
+
+
 def _summary(metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
     pictures = sorted(folder.glob("*.png"))
+    comparison = folder / _COMPARISON
     return {
         "verdict": metrics["verdict"]["statement"],
         "held-out rows": metrics["rows"]["sft"],
         "held-out pairs": metrics["rows"]["dpo"],
         "conversations in deployment": metrics["deployment"]["sft"]["conversations"],
-        **{name: _figure(metrics, name) for name in _HEADLINES},
+        **{_label(name): _figure(metrics, name) for name in _HEADLINES},
         "report": {"md": _without_pictures((folder / _REPORT).read_text(encoding="utf-8"))},
         "report file": {"path": str(folder / _REPORT)},
-        **{picture.stem.replace("_", " "): inline_png(picture, picture.stem) for picture in pictures},
+        **({"conversations side by side": {"path": str(comparison)}} if comparison.is_file() else {}),
+        **{f"picture: {picture.stem.replace('_', ' ')}": inline_png(picture, picture.stem) for picture in pictures},
     }
 
 
@@ -201,7 +223,7 @@ def _ranked(evaluations: dict[str, Folder]) -> Made:
 
 
 def _as_markdown(rows: list[dict[str, Any]]) -> str:
-    lines = ["| autogram | " + " | ".join(_HEADLINES) + " |", "|---|" + "---:|" * len(_HEADLINES)]
+    lines = ["| autogram | " + " | ".join(map(_label, _HEADLINES)) + " |", "|---|" + "---:|" * len(_HEADLINES)]
     for row in rows:
         figures = ("" if row[name] is None else f"{row[name]:.3f}" for name in _HEADLINES)
         lines.append(f"| {row['autogram']} | " + " | ".join(figures) + " |")

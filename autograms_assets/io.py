@@ -12,6 +12,7 @@ import pyarrow as pa
 from upath import UPath
 
 from autograms.errors import RecordError
+from autograms_assets.columns import COLUMNS
 from autograms_assets.stored import Stored
 
 __all__ = ["ParquetIOManager", "table_metadata"]
@@ -54,7 +55,12 @@ class ParquetIOManager(dg.UPathIOManager):
 def table_metadata(schema: pa.Schema, rows: int) -> dict[str, Any]:
     """Return the metadata that Dagster shows as a table's size and columns."""
     columns = [
-        dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
+        dg.TableColumn(
+            field.name,
+            str(field.type),
+            description=COLUMNS.get(field.name),
+            constraints=dg.TableColumnConstraints(nullable=field.nullable),
+        )
         for field in schema
     ]
     return {"dagster/row_count": rows, "dagster/column_schema": dg.TableSchema(columns=columns)}

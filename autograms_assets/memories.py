@@ -3,6 +3,7 @@
 What does not belong here: running conversations (``autograms.simulation``).
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from autograms_assets.describe import CONVERSATIONS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import memories_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.pictures import counted, small_bars
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.scenarios import read_scenarios
 from autograms_assets.simulators import open_chatbot, open_userbot
@@ -36,6 +38,7 @@ __all__ = ["conversation_memories"]
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SAMPLES = 3
+_LONGEST_TOLD = 160
 _PASSING = ("EndpointError", "CredentialsError", "BudgetError")
 """Failures of a conversation that say nothing about its program: they are tried again when asked again."""
 
@@ -45,7 +48,7 @@ _PASSING = ("EndpointError", "CredentialsError", "BudgetError")
     dagster_type=dg.Any,
     pool="simulation",
     check_specs=memory_checks(),
-    **described(CONVERSATIONS, "openai"),
+    **described(CONVERSATIONS, "parquet"),
 )
 def conversation_memories(
     context: dg.AssetExecutionContext,
@@ -144,13 +147,14 @@ def _summary(simulation: "Simulation") -> dict[str, Any]:
     return {
         "rows": len(memories),
         "conversations": len(memories),
-        **{f"conversations {status}": count for status, count in sorted(statuses.items())},
         "failed": statuses.get("failed", 0),
+        **{status: count for status, count in sorted(statuses.items()) if status not in ("completed", "failed")},
         "errors": dict(Counter(memory.error for memory in memories if memory.error)),
         "calls": progress.calls,
-        "paid": progress.paid,
+        "paid calls": progress.paid,
         "reused calls": progress.reused,
         "supervised calls": sum(call.supervised for memory in memories for call in memory.calls),
+        "scores": _scores(memories),
         "input tokens": progress.input_tokens,
         "output tokens": progress.output_tokens,
         "cost (USD)": progress.cost_usd,
@@ -163,9 +167,23 @@ def _samples(memories: "Sequence[Memory]") -> dict[str, Any]:
     return {f"sample {number}": {"md": _as_markdown(memory)} for number, memory in enumerate(chosen, start=1)}
 
 
+def _told(memory: "Memory") -> str:
+    """Return what makes the scenario this one and no other: its arguments, else its key."""
+    data = json.loads(memory.scenario_data or "{}")
+    arguments = {**data.get("chatbot_kwargs", {}), **data.get("user_kwargs", {})}
+    text = ", ".join(f"{name}: {value}" for name, value in arguments.items()) or f"scenario {memory.scenario}"
+    told = " ".join(text.replace("*", "\\*").split())
+    return told if len(told) <= _LONGEST_TOLD else told[:_LONGEST_TOLD] + " ..."
+
+
+def _scores(memories: "Sequence[Memory]") -> dict[str, str] | None:
+    found = [call.score for memory in memories for call in memory.calls if call.score is not None]
+    return small_bars(counted(found), "calls by score")
+
+
 def _as_markdown(memory: "Memory") -> str:
     calls = "1 call" if len(memory.calls) == 1 else f"{len(memory.calls)} calls"
-    lines = [f"**{memory.scenario}** ({memory.status}, {calls})"]
+    lines = [f"*{_told(memory)}* ({memory.status}, {calls})"]
     if memory.error:
         lines.append(f"*{memory.error}*: {memory.error_message} ({memory.error_place or 'no place'})")
     lines += [f"**{turn['role']}:** {turn['content']}" for turn in memory.transcript()]

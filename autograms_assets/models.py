@@ -18,7 +18,7 @@ from autograms_assets.describe import MODELS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import folder_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
-from autograms_assets.pictures import inline_png
+from autograms_assets.pictures import inline_png, small_bars, small_curve
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.stamps import Verdict
 from autograms_assets.stored import Folder, Stored
@@ -180,6 +180,14 @@ def _summary(result: "TrainingResult", folder: Path) -> dict[str, Any]:
         "eval loss after": result.eval_loss_after,
         **{name.replace("_", " "): value for name, value in result.metrics.items()},
         "device": result.device,
-        "loss": inline_png(picture, "training and evaluation loss by step"),
+        "loss": small_curve(_history(result, "loss"), "training loss by step"),
+        "held-out loss": small_curve(_history(result, "eval_loss"), "held-out loss by step"),
+        "margin": small_curve(_history(result, "rewards/margins"), "reward margin by step"),
+        "lengths": small_bars(result.audit.get("histogram", []), "rows by length in tokens"),
+        "loss, large": inline_png(picture, "training and evaluation loss by step"),
         "card": {"path": str(folder / "README.md")},
     }
+
+
+def _history(result: "TrainingResult", key: str) -> list[tuple[float, float]]:
+    return [(entry["step"], entry[key]) for entry in result.history if key in entry]

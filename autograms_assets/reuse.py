@@ -60,7 +60,7 @@ class Made:
 
     Attributes:
         version: Hash of its content.
-        summary: What people look at: plain values, ``{"md": text}`` or ``{"path": text}``.
+        summary: What people look at: plain values, ``{"md": text}`` or ``{"path": text}``; ``rows`` is a table's size.
         checks: What the checks found.
         table: The table; ``None`` for a folder, which stands in its place already.
     """
@@ -120,9 +120,11 @@ def _result(place: Stored | Folder, stamp: Stamp, *, reused: bool, changed: str)
     metadata: dict[str, Any] = {"reused": reused}  # the run's log shows the first few, so what came out stands first
     if changed:
         metadata["made because"] = changed
-    metadata |= {name: _shown(value) for name, value in stamp.summary.items() if value not in (None, {}, [])}
+    shown = {name: value for name, value in stamp.summary.items() if value not in (None, {}, []) and name != "rows"}
+    metadata |= {name: _shown(value) for name, value in shown.items()}
+    if not reused:
+        metadata["seconds"] = stamp.seconds
     metadata |= {
-        "seconds": 0.0 if reused else stamp.seconds,
         "fingerprint": stamp.fingerprint[:12],
         "path": dg.MetadataValue.path(str(place.path)),
     }

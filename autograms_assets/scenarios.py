@@ -40,7 +40,7 @@ _SHOWN = 5
     partitions_def=AUTOGRAMS,
     dagster_type=dg.Any,
     deps=["autogram"],
-    **described(CONVERSATIONS, "json"),
+    **described(CONVERSATIONS, "parquet"),
 )
 def scenarios(
     context: dg.AssetExecutionContext, config: AssetConfig, workspace: dg.ResourceParam[Workspace]

@@ -6,7 +6,7 @@ import dagster as dg
 
 from autograms_assets import autograms, datasets, evaluation, memories, models, scenarios
 from dagster_project.jobs import JOBS
-from dagster_project.resources import build_resources
+from dagster_project.resources import asset_owners, build_resources
 from dagster_project.sensors import SENSORS
 
 __all__ = ["build_defs"]
@@ -26,8 +26,10 @@ def build_defs(overrides: Mapping[str, object] | None = None) -> dg.Definitions:
         overrides: Resources by name, in place of those that the environment asks for.
     """
     modules = [autograms, scenarios, memories, datasets, models, evaluation]
+    assets = [asset for asset in dg.load_assets_from_modules(modules) if isinstance(asset, dg.AssetsDefinition)]
+    owners = asset_owners()
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(modules),
+        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(owners=owners), assets),
         jobs=JOBS,
         sensors=SENSORS,
         resources={**build_resources(), **(overrides or {})},

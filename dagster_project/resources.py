@@ -2,6 +2,7 @@
 
 ``AUTOGRAMS_PROJECT`` (default ``examples``) and ``AUTOGRAMS_STORAGE`` (a folder or an object store's URL, default
 ``storage``) are read once, when the definitions are loaded; relative ones are taken from the current directory.
+``AUTOGRAMS_OWNERS`` names who is shown as the assets' owners: ``ann@example.org,team:data``.
 """
 
 import os
@@ -13,7 +14,7 @@ from upath import UPath
 from autograms_assets.io import ParquetIOManager
 from autograms_assets.workspace import Workspace
 
-__all__ = ["ParquetResource", "WorkspaceResource", "build_resources", "project_root", "storage_root"]
+__all__ = ["asset_owners", "build_resources", "project_root", "storage_root"]
 
 _SECONDS_FOR_A_CHECKPOINT = 300.0
 """How long a cancelled training may take to write its last checkpoint."""
@@ -30,46 +31,21 @@ def storage_root() -> str:
     return given if "://" in given else str(Path(given).resolve())
 
 
-class WorkspaceResource(dg.ConfigurableResource):
-    """The project and its storage.
-
-    Attributes:
-        project: The project's folder.
-        storage: The storage's root: an absolute path or a URL.
-    """
-
-    project: str
-    storage: str
-
-    def create_resource(self, context: dg.InitResourceContext) -> Workspace:
-        """Return what the assets work on."""
-        return Workspace(Path(self.project), UPath(self.storage))
-
-
-class ParquetResource(dg.ConfigurableIOManagerFactory):
-    """The IO manager.
-
-    Attributes:
-        storage: The storage's root: an absolute path or a URL.
-    """
-
-    storage: str
-
-    def create_io_manager(self, context: dg.InitResourceContext) -> ParquetIOManager:
-        """Return the IO manager over the storage's root."""
-        return ParquetIOManager(UPath(self.storage))
+def asset_owners() -> list[str]:
+    """Return who owns the assets: mail addresses and ``team:NAME``; nobody where nobody is named."""
+    return [owner for name in os.environ.get("AUTOGRAMS_OWNERS", "").split(",") if (owner := name.strip())]
 
 
 def build_resources(project: Path | None = None, storage: str | None = None) -> dict[str, object]:
-    """Return the resources by name.
+    """Return the resources by name. None has a configuration: the launchpad asks for nothing but ``force``.
 
     Args:
         project: The project's folder; as the environment says where unset.
         storage: The storage's root; as the environment says where unset.
     """
-    root = storage or storage_root()
+    root = UPath(storage or storage_root())
     return {
-        "workspace": WorkspaceResource(project=str(project or project_root()), storage=root),
-        "io_manager": ParquetResource(storage=root),
+        "workspace": Workspace(project or project_root(), root),
+        "io_manager": ParquetIOManager(root),
         "pipes": dg.PipesSubprocessClient(termination_timeout_seconds=_SECONDS_FOR_A_CHECKPOINT),
     }

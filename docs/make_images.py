@@ -95,8 +95,8 @@ def main(argv: list[str] | None = None) -> int:
         _save("asset-graph", graph(page(), url, width=1600, height=700))
         _save("asset-graph-details", graph(page(), url, width=2560, height=1080))
         _save("memories-metadata", metadata(page(), url, "conversation_memories", "sample 3"))
-        _save("sft-model-metadata", markdown(page(1000), url, "sft_model", "loss"))
-        _save("evaluation-metadata", metadata(page(), url, "evaluation", "dpo.exact_match_after"))
+        _save("sft-model-metadata", metadata(page(), url, "sft_model", "lengths"))
+        _save("evaluation-metadata", metadata(page(), url, "evaluation", "DPO: exact match after"))
         _save("evaluation-report", markdown(page(1000), url, "evaluation", "report"))
         browser.close()
     return 0

@@ -35,12 +35,14 @@ def test_each_table_is_one_parquet_file(ready: Chain) -> None:
 def test_metadata_says_what_people_look_for(chain: Chain) -> None:
     first = chain.run()
     memories = first.metadata["conversation_memories"]
-    assert (memories["conversations"], memories["failed"], memories["paid"]) == (10, 0, 0)
+    assert (memories["conversations"], memories["failed"], memories["paid calls"]) == (10, 0, 0)
     assert memories["supervised calls"] == 10
     assert memories["dagster/row_count"] == 10
     assert {"autogram", "scenario", "calls"} <= {column.name for column in memories["dagster/column_schema"].columns}
     samples = [memories[f"sample {number}"] for number in (1, 2, 3)]
     assert all("Dear customer, we noted" in sample for sample in samples)
+    assert samples[0].startswith("*item: lamp* (completed, 1 call)")
+    assert memories["scores"].startswith("![calls by score: from 1 to 1, the highest bar is 10](data:image/svg+xml;")
     assert first.metadata["sft_dataset"]["train rows"] == 8
     assert "10 rows** (8 train, 2 validation)" in first.metadata["sft_dataset"]["report"]
     assert "```python" in first.metadata["autogram"]["program"]
@@ -48,6 +50,7 @@ def test_metadata_says_what_people_look_for(chain: Chain) -> None:
 
 def test_what_is_reused_tells_the_same_again(chain: Chain) -> None:
     first, again = chain.run().metadata["sft_dataset"], chain.run().metadata["sft_dataset"]
+    assert "seconds" not in again
     differ = {key for key in first if first[key] != again.get(key)}
     assert differ == {"reused", "seconds", "made because"}
 
@@ -232,7 +235,7 @@ def test_without_scenarios_or_userbot_a_plain_user_plays(chain: Chain, project: 
     outcome = chain.run("autogram", "scenarios", "conversation_memories")
     memories = outcome.metadata["conversation_memories"]
     assert (memories["conversations"], memories["failed"]) == (4, 0)
-    assert memories["paid"] >= 4
+    assert memories["paid calls"] >= 4
 
 
 def test_stamps_hold_what_another_program_can_read(ready: Chain) -> None:
@@ -240,3 +243,9 @@ def test_stamps_hold_what_another_program_can_read(ready: Chain) -> None:
     stamp = json.loads(metadata[b"autograms.stamp"])
     assert set(stamp["inputs"]) == {"memories", "settings", "versions"}
     assert stamp["summary"]["rows"] == 10
+
+
+def test_every_column_is_described(chain: Chain) -> None:
+    for asset, found in chain.run().metadata.items():
+        without = [column.name for column in found["dagster/column_schema"].columns if not column.description]
+        assert (asset, without) == (asset, [])

@@ -95,11 +95,12 @@ def test_the_whole_chain_trains_once_and_only_what_is_stale(
     first = chain.run(*ALL)
     assert first.success, first.failures
     assert first.made == set(ALL)
-    assert first.metadata["sft_model"]["loss"].startswith(
+    assert "(data:image/svg+xml;base64," in first.metadata["sft_model"]["loss"]
+    assert first.metadata["sft_model"]["loss, large"].startswith(
         "![training and evaluation loss by step](data:image/png;base64,"
     )
     assert first.metadata["dpo_model"]["steps"] == 2
-    assert first.metadata["evaluation"]["sft.exact_match_after"] is not None
+    assert first.metadata["evaluation"]["SFT: exact match after"] is not None
     metrics = json.loads((chain.storage / "evaluation" / "desk" / "metrics.json").read_text())
     assert {"eval_loss_before", "eval_loss_after", "exact_match_before", "exact_match_after"} <= set(metrics["sft"])
     assert {"preference_accuracy", "margin", "exact_match_after"} <= set(metrics["dpo"])

@@ -62,7 +62,7 @@ def paid(chain: Chain, endpoint: Endpoint, **options: dict[str, str]) -> int:
     assert outcome.success, outcome.failures
     requests: int = endpoint.stats()["requests"] - before
     memories = outcome.metadata["conversation_memories"]
-    assert memories["reused"] or memories["paid"] == requests
+    assert memories["reused"] or memories["paid calls"] == requests
     return requests
 
 
@@ -114,7 +114,7 @@ def test_what_the_endpoint_failed_is_tried_again_when_asked_again(paying: Chain,
     endpoint.script(failures=[])
     second = paying.run(*UP_TO_MEMORIES).metadata["conversation_memories"]
     assert (second["failed"], second["reused"]) == (0, False)
-    assert second["paid"] <= CALLS
+    assert second["paid calls"] <= CALLS
     assert paid(paying, endpoint) == 0
 
 

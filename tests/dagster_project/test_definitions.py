@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,10 +6,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from upath import UPath
 
+from autograms_assets.workspace import Workspace
 from dagster_project import defs
 from dagster_project.build import build_defs
-from dagster_project.resources import WorkspaceResource, build_resources, project_root, storage_root
+from dagster_project.resources import build_resources, project_root, storage_root
 
 ASSETS = {
     "autogram": set(),
@@ -18,7 +21,15 @@ ASSETS = {
     "dpo_dataset": {"conversation_memories"},
     "sft_model": {"sft_dataset"},
     "dpo_model": {"dpo_dataset", "sft_model"},
-    "evaluation": {"autogram", "scenarios", "sft_dataset", "dpo_dataset", "sft_model", "dpo_model"},
+    "evaluation": {
+        "autogram",
+        "scenarios",
+        "conversation_memories",
+        "sft_dataset",
+        "dpo_dataset",
+        "sft_model",
+        "dpo_model",
+    },
     "leaderboard": {"evaluation"},
 }
 CHECKS = {
@@ -74,7 +85,6 @@ def test_every_asset_presents_itself(asset: str) -> None:
     node = defs.resolve_asset_graph().get(dg.AssetKey(asset))
     assert node.description
     assert node.group_name != "default"
-    assert node.owners
     assert node.kinds
     assert node.is_partitioned == (asset != "leaderboard")
 
@@ -94,7 +104,7 @@ def test_loading_imports_nothing_heavy(tmp_path: Path, module: str) -> None:
 
 
 def test_resources_can_be_replaced(tmp_path: Path) -> None:
-    mine = WorkspaceResource(project=str(tmp_path), storage="memory://mine")
+    mine = Workspace(tmp_path, UPath("memory://mine"))
     assert build_defs({"workspace": mine}).resources["workspace"] is mine
 
 
@@ -104,9 +114,7 @@ def test_the_environment_says_which_project_and_storage(monkeypatch: pytest.Monk
     monkeypatch.setenv("AUTOGRAMS_PROJECT", "mine")
     monkeypatch.setenv("AUTOGRAMS_STORAGE", "s3://bucket/folder")
     assert (project_root(), storage_root()) == (tmp_path / "mine", "s3://bucket/folder")
-    assert build_resources()["workspace"] == WorkspaceResource(
-        project=str(tmp_path / "mine"), storage="s3://bucket/folder"
-    )
+    assert build_resources()["workspace"] == Workspace(tmp_path / "mine", UPath("s3://bucket/folder"))
 
 
 def test_the_workspace_file_loads() -> None:
@@ -124,3 +132,19 @@ def test_the_instance_file_is_accepted(tmp_path: Path) -> None:
         assert instance.telemetry_enabled is False
         assert instance.run_monitoring_enabled is True
         assert instance.run_retries_enabled is True
+
+
+def test_the_launchpad_asks_for_nothing_but_force() -> None:
+    config = defs.resolve_job_def("autogram_chain").run_config_schema.config_type
+    filled = json.loads(config.fields["resources"].default_value_as_json_str)  # type: ignore[attr-defined]
+    assert filled == {name: {} for name in build_resources()}
+    asset = config.fields["ops"].config_type.fields["scenarios"].config_type  # type: ignore[attr-defined]
+    assert set(asset.fields["config"].config_type.fields) == {"force"}
+
+
+def test_owners_are_those_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOGRAMS_OWNERS", "ann@example.org, team:data")
+    nodes = build_defs().resolve_asset_graph().asset_nodes
+    assert {tuple(node.owners) for node in nodes} == {("ann@example.org", "team:data")}
+    monkeypatch.delenv("AUTOGRAMS_OWNERS")
+    assert not any(node.owners for node in build_defs().resolve_asset_graph().asset_nodes)
