@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograms.errors import DatasetError, TrainingError
 from autograms.evaluation.agreement import agreement
+from autograms.evaluation.comparison import render_comparison
 from autograms.evaluation.metrics import Estimate
 from autograms.evaluation.report import render_report
 from autograms.evaluation.rows import HeldOut, held_out
@@ -45,6 +46,7 @@ class Evaluation:
         report: ``report.md``.
         pictures: The pictures beside it.
         seconds: How long it took.
+        comparison: ``comparison.html``, ``None`` where no conversation was held.
     """
 
     metrics: dict[str, Any]
@@ -53,6 +55,7 @@ class Evaluation:
     report: Path
     pictures: list[Path]
     seconds: float
+    comparison: Path | None = None
 
 
 def evaluate(
@@ -68,7 +71,9 @@ def evaluate(
     supervised: Sequence[Memory] = (),
     name: str = "",
 ) -> Evaluation:
-    """Evaluate the models on the rows of the split ``validation``, and write ``metrics.json`` and ``report.md``.
+    """Evaluate the models on the rows of the split ``validation``, and write what was found.
+
+    Writes ``metrics.json``, ``report.md``, pictures, and ``comparison.html`` where conversations are held.
 
     Args:
         sft_table: Rows of the SFT schema.
@@ -109,20 +114,24 @@ def evaluate(
     metrics = _metrics(figures, scored, rows, pairs, gain)
     output_dir.mkdir(parents=True, exist_ok=True)
     pictures = _draw(figures, [sft, *([dpo] if dpo else [])], output_dir)
+    title = f"Evaluation of {name}" if name else "Evaluation"
+    comparison = _compare(title, metrics["verdict"]["statement"], scored, supervised, output_dir)
     report = render_report(
-        title=f"Evaluation of {name}" if name else "Evaluation",
+        title=title,
         verdict=metrics["verdict"]["statement"],
         figures=figures,
         rows=rows,
         models=list(scored.values()),
         pictures=pictures,
+        comparison=comparison,
         notes=_notes(rows, pairs, settings),
     )
     _write(output_dir / "report.md", report)
     _write(output_dir / "metrics.json", json.dumps(metrics, indent=2))
     verdict = metrics["verdict"]
     seconds = time.monotonic() - started
-    return Evaluation(metrics, verdict["better"], verdict["statement"], output_dir / "report.md", pictures, seconds)
+    report_file = output_dir / "report.md"
+    return Evaluation(metrics, verdict["better"], verdict["statement"], report_file, pictures, seconds, comparison)
 
 
 @contextmanager
@@ -224,6 +233,19 @@ def _deployed(conversations: list[Memory]) -> dict[str, int]:
         "conversations": len(conversations),
         "failed": sum(memory.status == "failed" for memory in conversations),
     }
+
+
+def _compare(
+    title: str, verdict: str, scored: Mapping[str, Scored], supervised: Sequence[Memory], output_dir: Path
+) -> Path | None:
+    """Write the page with the conversations; without any, remove that of an earlier evaluation."""
+    path = output_dir / "comparison.html"
+    conversations = {key: model.conversations for key, model in scored.items() if model.conversations}
+    if not conversations:
+        path.unlink(missing_ok=True)
+        return None
+    _write(path, render_comparison(title, conversations, supervised, verdict=verdict))
+    return path
 
 
 def _draw(figures: dict[str, Figures], folders: list[Path], output_dir: Path) -> list[Path]:

@@ -40,6 +40,7 @@ def render_report(
     models: Sequence[Scored],
     pictures: Sequence[Path],
     notes: Sequence[str],
+    comparison: Path | None = None,
 ) -> str:
     """Return the report as Markdown.
 
@@ -51,11 +52,12 @@ def render_report(
         models: What the models did, the base first.
         pictures: Picture files beside the report.
         notes: How things were measured.
+        comparison: The page beside the report that shows all conversations.
     """
     parts = [f"# {title}", "", f"**{verdict}**", "", *_figures(figures), ""]
     for picture in pictures:
         parts += [f"![{picture.stem.replace('_', ' ')}]({picture.name})", ""]
-    parts += _conversations(models)
+    parts += _conversations(models, comparison)
     parts += _samples(rows, models)
     parts += ["## How this was measured", "", *(f"- {note}" for note in notes), ""]
     return "\n".join(parts)
@@ -78,11 +80,17 @@ def _number(found: Estimate | None) -> str:
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})" if found else ""
 
 
-def _conversations(models: Sequence[Scored]) -> list[str]:
+def _conversations(models: Sequence[Scored], comparison: Path | None) -> list[str]:
     shown = [model for model in models if model.conversations]
     if not shown:
         return []
     lines = ["## Conversations in deployment, side by side", ""]
+    if comparison is not None:
+        count = len(shown[0].conversations)
+        lines += [
+            f"The first of {count}; all of them, beside the supervisors': [{comparison.name}]({comparison.name})",
+            "",
+        ]
     by_key = [{memory.scenario: memory for memory in model.conversations} for model in shown]
     for memory in shown[0].conversations[:_CONVERSATIONS]:
         lines += [f"### Scenario `{memory.scenario}`", ""]

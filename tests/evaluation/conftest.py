@@ -35,5 +35,6 @@ def evaluation(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Evalua
         output_dir=tmp_path_factory.mktemp("evaluation") / "desk",
         settings=EvaluationSettings(max_new_tokens=24, max_rows=12),
         deployment=deployed,
+        supervised=[Memory("desk", "s1", turns=[Turn("user", "Hi", 0), Turn("assistant", "I am dpo | <b>", 1)])],
         name="desk",
     )

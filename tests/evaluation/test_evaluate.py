@@ -73,6 +73,21 @@ def test_deployment_is_counted(evaluation: Evaluation) -> None:
     assert evaluation.verdict.endswith("; 1 of its 2 conversations in deployment failed")
 
 
+def test_conversations_are_compared_with_the_supervised_ones(evaluation: Evaluation) -> None:
+    assert evaluation.metrics["base"]["conversation_agreement"] == 0.0
+    assert evaluation.metrics["dpo"]["conversation_agreement_after"] == 1.0
+    assert "| conversations as supervised | 0.000" in evaluation.report.read_text(encoding="utf-8")
+
+
+def test_the_report_leads_to_the_page_with_all_conversations(evaluation: Evaluation) -> None:
+    assert "[comparison.html](comparison.html)" in evaluation.report.read_text(encoding="utf-8")
+    assert evaluation.comparison == evaluation.report.parent / "comparison.html"
+    page = evaluation.comparison.read_text(encoding="utf-8")
+    assert "I am base | &lt;b&gt;" in page
+    assert "Supervisor" in page
+    assert evaluation.verdict in page
+
+
 def test_nothing_half_written_remains(evaluation: Evaluation) -> None:
     assert not [path.name for path in evaluation.report.parent.iterdir() if path.name.startswith(".")]
 

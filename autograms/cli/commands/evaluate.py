@@ -52,7 +52,8 @@ def evaluate(
 ) -> None:
     """Evaluate the models that finetune trained, before and after, on rows whose conversations they never saw.
 
-    Writes metrics.json, report.md and pictures. --tag_query and --validation_fraction must be those of the training.
+    Writes metrics.json, report.md and pictures; with --autogram_file also comparison.html, which shows the
+    conversations with each model side by side. --tag_query and --validation_fraction must be those of the training.
 
     Example:
 
@@ -71,10 +72,12 @@ def evaluate(
     dpo = _preferred(dpo_model, save_dir)
     memories = read_results(save_dir)
     sft_table = build_sft(memories, dataset).table
-    deployment = None
+    deployment, supervised = None, []
     if autogram_file is not None:
         held_out = _held_out_scenarios(memories, sft_table)[: settings.max_scenarios]
         deployment = partial(_deploy, autogram_file, userbot_file, user_model, held_out)
+        played = {scenario.key for scenario in held_out}
+        supervised = [memory for memory in memories if memory.scenario in played]
     evaluation = measure(
         sft_table=sft_table,
         dpo_table=build_dpo(memories, dataset).table,
@@ -84,9 +87,12 @@ def evaluate(
         output_dir=output_dir or save_dir / "evaluation",
         settings=settings,
         deployment=deployment,
+        supervised=supervised,
     )
     print(evaluation.verdict)
     print(f"wrote {evaluation.report}, and metrics.json beside it")
+    if evaluation.comparison is not None:
+        print(f"wrote {evaluation.comparison}: the conversations side by side")
 
 
 def _held_out_scenarios(memories: list[Memory], sft_table: pa.Table) -> list[Scenario]:
