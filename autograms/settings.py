@@ -21,6 +21,7 @@ from autograms.errors import SettingsError, nearest
 __all__ = [
     "AutogramConfig",
     "AutogramSettings",
+    "BranchSettings",
     "DatasetSettings",
     "DpoRecipe",
     "EvaluationSettings",
@@ -319,6 +320,18 @@ class SampleSettings(_Strict):
     seed: int = 0
 
 
+class BranchSettings(_Strict):
+    """Continuations of simulated conversations.
+
+    Attributes:
+        at: The call from which on they differ: ``reply_instruction``, ``reply_instruction#2``, ``turn#-1``, ...
+        n: How many.
+    """
+
+    at: str
+    n: int = Field(ge=1)
+
+
 class AutogramSettings(_Strict):
     """One autogram's table in ``autograms.toml``: ``[autograms.NAME]``, on top of ``[defaults]``.
 
@@ -336,6 +349,10 @@ class AutogramSettings(_Strict):
         concurrency: Conversations that are simulated at once, at the most.
         on_userbot_fault: What is done with a conversation whose user did something wrong (a role flip, a leaked
             scenario, a loop of goodbyes, a repeated or empty turn, an early stop): ``keep``, ``drop`` or ``retry``.
+        branches: Continuations that are made of each conversation, from one of its calls on.
+        rejected: ``student``: the model of ``student`` is asked what supervisors answered, on the same prompts, and what
+            it answers otherwise is kept as rejected.
+        student: ``provider/model`` of the student, for ``rejected``.
         budget_usd: US dollars that one simulation may cost; any amount where unset.
         budget_calls: Model calls that one simulation may pay for; any number where unset.
         over_budget: What a simulation does whose estimate is above its budget: ``fail`` before anything is spent, or
@@ -360,6 +377,9 @@ class AutogramSettings(_Strict):
     base_url: str | None = None
     concurrency: int = Field(default=64, ge=1)
     on_userbot_fault: Literal["keep", "drop", "retry"] = "keep"
+    branches: BranchSettings | None = None
+    rejected: Literal["student"] | None = None
+    student: str | None = None
     budget_usd: float | None = Field(default=None, ge=0)
     budget_calls: int | None = Field(default=None, ge=0)
     over_budget: Literal["fail", "spend"] = "fail"
@@ -370,6 +390,12 @@ class AutogramSettings(_Strict):
     sft: SftRecipe = Field(default_factory=SftRecipe)
     dpo: DpoRecipe = Field(default_factory=DpoRecipe)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+
+    @model_validator(mode="after")
+    def _a_student_is_named(self) -> AutogramSettings:
+        if self.rejected == "student" and self.student is None:
+            raise ValueError('rejected = "student" asks the student too; set student = "provider/model"')
+        return self
 
 
 class Project:

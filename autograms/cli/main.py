@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import typer
 
+from autograms.cli.commands.branch import branch
 from autograms.cli.commands.chat import chat
 from autograms.cli.commands.dataset import dataset
 from autograms.cli.commands.evaluate import evaluate
@@ -36,6 +37,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "chat": (chat, "talk to a program in the terminal"),
     "scenarios": (scenarios, "let a model write scenarios"),
     "simulate": (simulate, "simulate conversations into a folder"),
+    "branch": (branch, "go on otherwise from a call of saved conversations"),
     "dataset": (dataset, "build training rows from a folder"),
     "finetune": (finetune, "finetune a model on a folder"),
     "evaluate": (evaluate, "measure what the models learned"),

@@ -17,6 +17,7 @@ from autograms.models.offline import OfflineModel
 from autograms.program.context import Context
 from autograms.simulation.ledger import Account, ConversationLedger, Progress
 from autograms.simulation.scenarios import Scenario
+from autograms.simulation.student import STUDENT
 from autograms.simulation.talk import Cast, talk
 
 __all__ = ["Expected", "Forecast", "asked"]
@@ -36,7 +37,7 @@ class Expected:
 
     Attributes:
         side: ``chatbot`` or ``user``.
-        model: The model that the call itself names, ``None`` where its side's answers.
+        model: ``provider/model`` where it is not its side's.
         read: Prompt tokens.
         written: Completion tokens.
         key: Hash of the request, empty where it is not known.
@@ -116,13 +117,14 @@ def _expected(memory: Memory) -> list[Expected]:
 
 def _from_call(memory: Memory, call: Call) -> Expected:
     named = orjson.loads(call.params).get("model") if call.params else None
+    model = call.model if call.side == STUDENT else named and f"openai/{named.removeprefix('openai/')}"
     read = (
         call.input_tokens
         or sum(len(str(message.get("content"))) for message in memory.prompt_messages(call.prompt))
         // _CHARACTERS_PER_TOKEN
     )
     written = call.output_tokens or len(call.output or "") // _CHARACTERS_PER_TOKEN
-    return Expected(call.side, named, read, written, call.request or "")
+    return Expected(call.side, model, read, written, call.request or "")
 
 
 class _Rehearsal(ConversationLedger):

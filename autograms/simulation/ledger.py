@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -18,12 +18,12 @@ import orjson
 
 from autograms.conversation.journal import Journal
 from autograms.conversation.record import Call, Memory
-from autograms.models.base import Reply, Request
+from autograms.models.base import Model, Reply, Request
 from autograms.program.context import Context
 from autograms.program.driver import ask_model, embed_texts, plain, run_step
 from autograms.simulation.budget import Purse
 
-__all__ = ["Account", "Answers", "ConversationLedger", "Progress", "Stopped"]
+__all__ = ["Account", "Answers", "ConversationLedger", "Progress", "Stopped", "cache_key"]
 
 
 @dataclass(slots=True)
@@ -121,7 +121,8 @@ class Answers:
         for memory in previous:
             for call in memory.calls:
                 if call.request is not None and call.output is not None:
-                    self._add(self._answers, memory.scenario, call.request, _reply_of(call))
+                    key = cache_key(memory.scenario, memory.branch)
+                    self._add(self._answers, key, call.request, _reply_of(call))
         journaled: dict[str, dict[str, list[Reply]]] = {}
         for scenario, request, reply in _entries(journal):
             self._add(journaled, scenario, request, reply)
@@ -170,6 +171,22 @@ class ConversationLedger:
             self.account.pay(self.scenario, key, reply)
         return reply
 
+    def enter(self, context: Context) -> None:
+        """Take note of a program's live state before one of its turns."""
+
+    async def ask_beside(self, call: Call, request: Request, model: Model) -> Reply:
+        """Answer a request that no program makes.
+
+        Raises:
+            ModelError: Where no answer was had.
+        """
+        key = _request_key(call.side, request, model.name)
+        reply = self._known(key, call)
+        if reply is None:
+            reply = await self._within_budget(request, model.name, model.complete(request))
+            self.account.pay(self.scenario, key, reply)
+        return reply
+
     async def embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
         """Embed texts."""
         key = _key(context.side, "embed", model, texts)
@@ -191,17 +208,22 @@ class ConversationLedger:
         return json.loads(reply.text)
 
     async def _ask(self, context: Context, call: Call, request: Request, model: str) -> Reply:
+        return await self._within_budget(request, model, ask_model(context, call, request))
+
+    async def _within_budget(self, request: Request, model: str, answer: Coroutine[Any, Any, Reply]) -> Reply:
         purse = self.account.purse
         if purse is None:
-            return await ask_model(context, call, request)
-        reserved = purse.reserve(request, model)
-        if reserved is None:
-            self.stop(f"the budget of {purse.budget} is spent; raise it and simulate again, what is there is kept")
-        reply = None
+            return await answer
+        reserved = reply = None
         try:
-            reply = await ask_model(context, call, request)
+            reserved = purse.reserve(request, model)
+            if reserved is None:
+                self.stop(f"the budget of {purse.budget} is spent; raise it and simulate again, what is there is kept")
+            reply = await answer
         finally:
-            purse.settle(reserved, reply)
+            answer.close()
+            if reserved is not None:
+                purse.settle(reserved, reply)
         return reply
 
     async def _embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
@@ -229,6 +251,11 @@ class ConversationLedger:
         call.reused = True
         self.account.progress.reused += paid
         return known[number]
+
+
+def cache_key(scenario: str, branch: str | None) -> str:
+    """Return the name under which a conversation's answers are kept."""
+    return scenario if branch is None else f"{scenario}/{branch}"
 
 
 def _request_key(side: str, request: Request, model: str) -> str:

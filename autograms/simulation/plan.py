@@ -27,6 +27,7 @@ from autograms.simulation.forecast import Forecast, asked
 from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.simulator import USERBOT_FAULT, Simulator
+from autograms.simulation.student import STUDENT
 from autograms.simulation.talk import Cast, talk
 
 __all__ = ["Plan", "UnaskedModel", "ensure_within", "plan", "unasked_model"]
@@ -221,9 +222,9 @@ class _Planner:
     def __init__(self, cast: Cast, previous: list[Memory], journal: Iterable[dict[str, Any]], fresh: bool) -> None:
         self.cast = cast
         self.fresh = fresh
-        self.before = {memory.scenario: memory for memory in previous}
+        self.before = {memory.scenario: memory for memory in previous if memory.branch is None}
         self.answers = Answers() if fresh else Answers(previous, journal)
-        self.forecast = Forecast(cast, previous)
+        self.forecast = Forecast(cast, self.before.values())
         self.plan = Plan(cast.chatbot.name, prices=load_prices().date)
         self.tokens = [0.0, 0.0]
         self.reasons: Counter[str] = Counter()
@@ -252,7 +253,7 @@ class _Planner:
     def _expect(self, scenario: str, used: Counter[str]) -> None:
         for call, count in self.forecast.behind(scenario, used):
             player = self.cast.chatbot if call.side == "chatbot" else self.cast.userbot
-            model = player.model.name if call.model is None else f"openai/{call.model.removeprefix('openai/')}"
+            model = call.model or player.model.name
             self.models[model] += count
             self.tokens[0] += call.read * count
             self.tokens[1] += call.written * count
@@ -307,7 +308,9 @@ def _changed_beside(before: Memory, side: str, request: Request | None, model: s
 def _differs(memory: Memory, before: Memory | None) -> bool:
     if before is None:
         return True
-    outputs, earlier = ([(call.primitive, call.output) for call in each.calls] for each in (memory, before))
+    outputs, earlier = (
+        [(call.primitive, call.output) for call in each.calls if call.side != STUDENT] for each in (memory, before)
+    )
     status = "completed" if before.error == USERBOT_FAULT else before.status
     return (memory.transcript(), outputs, memory.status) != (before.transcript(), earlier, status)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from autograms.autogram import Autogram
 from autograms.errors import ScenarioError, SettingsError
+from autograms.models import resolve_model
 from autograms.models.base import Model
 from autograms.settings import AutogramConfig, AutogramSettings, Project
 from autograms.simulation import plain_user
+from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
 from autograms.simulation.plan import unasked_model
 from autograms.simulation.scenarios import Scenario, load_scenarios, plain_scenarios, sample_scenarios
@@ -50,7 +52,14 @@ def open_simulator(project: Project, name: str, *, unasked: bool = False) -> Sim
         userbot = Autogram(plain_user.chatbot, config, model, name="plain_user", side="user")
     else:
         userbot = Autogram.from_file(file, config, model=model, side="user")
-    return Simulator(chatbot, userbot, concurrency=settings.concurrency, on_userbot_fault=settings.on_userbot_fault)
+    return Simulator(
+        chatbot,
+        userbot,
+        concurrency=settings.concurrency,
+        on_userbot_fault=settings.on_userbot_fault,
+        branches=None if settings.branches is None else Branches(settings.branches.at, settings.branches.n),
+        student=_student(settings, unasked),
+    )
 
 
 def scenarios_of(
@@ -88,6 +97,12 @@ def budget_of(settings: AutogramSettings) -> Budget:
 
 def _model(name: str, unasked: bool) -> Model | str:
     return unasked_model(name) if unasked else name
+
+
+def _student(settings: AutogramSettings, unasked: bool) -> Model | None:
+    if settings.rejected != "student" or settings.student is None:
+        return None
+    return unasked_model(settings.student) if unasked else resolve_model(settings.student, base_url=settings.base_url)
 
 
 def _config(options: dict[str, Any], base_url: str | None, where: str) -> AutogramConfig:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,13 +18,16 @@ from autograms.autogram import Autogram
 from autograms.conversation.garbage import collecting_seldom
 from autograms.conversation.journal import Journal, read_journal
 from autograms.conversation.record import Memory
+from autograms.errors import ModelError, SettingsError
 from autograms.models.base import Model
 from autograms.simulation import plain_user
+from autograms.simulation.branching import Branches, BranchLedger, branch_points, can_branch, scenario_of
 from autograms.simulation.budget import Budget, Purse
 from autograms.simulation.gate import userbot_findings
-from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress
+from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress, Stopped
 from autograms.simulation.scenarios import Scenario
-from autograms.simulation.talk import Cast, talk
+from autograms.simulation.student import STUDENT, ask_student
+from autograms.simulation.talk import END_THE_SIMULATION, Cast, talk, truncate
 
 __all__ = ["USERBOT_FAULT", "OnUserbotFault", "Progress", "Simulation", "Simulator"]
 
@@ -31,6 +35,7 @@ OnUserbotFault = Literal["keep", "drop", "retry"]
 USERBOT_FAULT = "UserbotFault"
 """The error of a conversation that was dropped for what its user did."""
 
+_Job = Callable[[], Awaitable[None]]
 _REPORT_EVERY = 0.1
 _RETRIES = 2
 
@@ -40,7 +45,7 @@ class Simulation:
     """What a simulation made.
 
     Attributes:
-        memories: One memory a scenario, in the scenarios' order.
+        memories: One memory a scenario, in the scenarios' order, each followed by its branches.
         progress: The final counts.
     """
 
@@ -58,6 +63,8 @@ class Simulator:
         on_userbot_fault: What is done with a conversation whose user did something wrong (see ``gate``): ``keep`` it,
             with the findings; ``drop`` it: it is kept as failed on the user's side, and trains nothing; or ``retry``
             twice, and keep the last.
+        branches: Continuations that are made of each completed conversation; they follow it in the result.
+        student: A model that is asked what supervisors answered, on the same prompts; what differs is kept as rejected.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Simulator:
         *,
         concurrency: int = 64,
         on_userbot_fault: OnUserbotFault = "keep",
+        branches: Branches | None = None,
+        student: Model | None = None,
     ) -> None:
         self.chatbot = chatbot
         if userbot is None:
@@ -75,6 +84,8 @@ class Simulator:
         self.userbot = userbot
         self.concurrency = max(1, concurrency)
         self.on_userbot_fault = on_userbot_fault
+        self.branches = branches
+        self.student = student
 
     def run(
         self,
@@ -108,53 +119,90 @@ class Simulator:
             ModelNameError: Where there is no such model.
             BudgetError: Where the budget is in dollars and a model has no price.
         """
-        cast = Cast(self.chatbot, self.userbot, chatbot_memory, user_memory, fingerprint)
         if fresh and journal is not None:
             journal.unlink(missing_ok=True)
         entries = read_journal(journal) if journal is not None else ()
-        answers = Answers() if fresh else Answers(previous, entries)
-        account = Account(
-            Progress(total=len(scenarios)),
-            Journal(journal) if journal is not None else None,
-            Purse(budget) if budget else None,
-        )
-        run = _Run(cast, answers, account, on_progress, self.on_userbot_fault)
-        with collecting_seldom():
-            asyncio.run(run.all(scenarios, self.concurrency))
-        return Simulation([memory for memory in run.memories if memory is not None], account.progress)
+        cast = Cast(self.chatbot, self.userbot, chatbot_memory, user_memory, fingerprint)
+        run = _Run(self, cast, Answers() if fresh else Answers(previous, entries), journal, budget, on_progress)
+        return run.all([partial(run.simulate, number, scenario) for number, scenario in enumerate(scenarios)])
+
+    def branch(
+        self,
+        memories: Sequence[Memory],
+        branches: Branches,
+        *,
+        journal: Path | None = None,
+        previous: Iterable[Memory] = (),
+        budget: Budget | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Simulation:
+        """Make other continuations of conversations that were simulated; nothing before the branches is paid again.
+
+        Args:
+            memories: The conversations.
+            branches: Where they are branched, and how often.
+            journal: As in :meth:`run`.
+            previous: Branches that are there already, whose answers are reused.
+            budget: As in :meth:`run`.
+            on_progress: As in :meth:`run`.
+
+        Raises:
+            RecordError: Where a conversation was not simulated.
+            SettingsError: Where none of the conversations has such a call.
+            ModelError: As :meth:`run`.
+        """
+        jobs = [(number, memory, scenario_of(memory)) for number, memory in enumerate(memories)]
+        if not any(branch_points(memory, branches.at) for memory in memories):
+            made = sorted({call.primitive for memory in memories for call in memory.calls if can_branch(call)})
+            raise SettingsError(
+                f"none of {len(memories)} conversations has a call {branches.at!r} that a model answered; "
+                f"calls to branch at: {', '.join(made) or 'none'}"
+            )
+        cast = Cast(self.chatbot, self.userbot, fingerprint=memories[0].fingerprint)
+        entries = read_journal(journal) if journal is not None else ()
+        run = _Run(self, cast, Answers(previous, entries), journal, budget, on_progress)
+        return run.all([partial(run.branch, *job, branches) for job in jobs], total=0)
 
 
 class _Run:
-    """One call of :meth:`Simulator.run`."""
+    """One call of :meth:`Simulator.run` or :meth:`Simulator.branch`."""
 
     def __init__(
         self,
+        simulator: Simulator,
         cast: Cast,
         answers: Answers,
-        account: Account,
+        journal: Path | None,
+        budget: Budget | None,
         on_progress: Callable[[Progress], None] | None,
-        on_userbot_fault: OnUserbotFault,
     ) -> None:
+        self.simulator = simulator
         self.cast = cast
         self.answers = answers
-        self.account = account
+        self.account = Account(
+            Progress(), Journal(journal) if journal is not None else None, Purse(budget) if budget else None
+        )
         self.on_progress = on_progress
-        self.on_userbot_fault = on_userbot_fault
-        self.memories: list[Memory | None] = []
+        self.other_model: Model | None = None
+        self.memories: list[list[Memory]] = []
         self.started = self.reported = time.monotonic()
 
-    async def all(self, scenarios: Sequence[Scenario], concurrency: int) -> None:
-        """Simulate every scenario, at most ``concurrency`` at once.
+    def all(self, jobs: Sequence[_Job], *, total: int | None = None) -> Simulation:
+        """Do every job, at most ``concurrency`` at once, and return what they made."""
+        self.memories = [[] for _ in jobs]
+        self.account.progress.total = len(jobs) if total is None else total
+        with collecting_seldom():
+            asyncio.run(self._work_off(jobs))
+        return Simulation([memory for memories in self.memories for memory in memories], self.account.progress)
 
-        It returns nothing: ``asyncio.run`` renders a task's whole result as text when it restores Ctrl-C.
-        """
-        self.memories = [None] * len(scenarios)
-        waiting = iter(enumerate(scenarios))
+    async def _work_off(self, jobs: Sequence[_Job]) -> None:
+        """Do the jobs. It returns nothing: ``asyncio.run`` renders a task's result as text when it restores Ctrl-C."""
+        waiting = iter(jobs)
         try:
             self.cast.chatbot.run_init()
             self.cast.userbot.run_init()
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(concurrency, len(scenarios))):
+                for _ in range(min(self.simulator.concurrency, len(jobs))):
                     group.create_task(self._work(waiting))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -165,20 +213,22 @@ class _Run:
                 await model.close()
         self._report(at_once=True)
 
+    async def _work(self, waiting: Iterator[_Job]) -> None:
+        for job in waiting:
+            await job()
+
     def _models(self) -> list[Model]:
         chatbot, userbot = self.cast.chatbot, self.cast.userbot
-        found = [chatbot.model, chatbot.classifier, userbot.model, userbot.classifier]
+        found = [chatbot.model, chatbot.classifier, userbot.model, userbot.classifier, self.simulator.student]
+        found.append(self.other_model)
         return list({id(model): model for model in found if model is not None}.values())
 
-    async def _work(self, waiting: Iterator[tuple[int, Scenario]]) -> None:
-        progress = self.account.progress
-        for number, scenario in waiting:
-            memory = self.memories[number] = await self._converse(scenario)
-            progress.finished += 1
-            progress.failed += memory.status == "failed"
-            progress.truncated += memory.status == "truncated"
-            progress.faults += bool(memory.findings)
-            self._report()
+    async def simulate(self, number: int, scenario: Scenario) -> None:
+        """Simulate a scenario, and its branches."""
+        memory = await self._converse(scenario)
+        self._finish(number, memory)
+        if self.simulator.branches is not None and memory.status == "completed":
+            await self.branch(number, memory, scenario, self.simulator.branches)
 
     async def _converse(self, scenario: Scenario) -> Memory:
         """Let the two talk, again where the user did something wrong and that is asked for.
@@ -186,16 +236,53 @@ class _Run:
         One ledger serves all tries, so that each has its own answers to the same questions, in this run and the next.
         """
         ledger = ConversationLedger(scenario.key, self.answers.of(scenario.key), self.account)
-        tries = 1 + (_RETRIES if self.on_userbot_fault == "retry" else 0)
-        for _ in range(tries):
+        for _ in range(1 + (_RETRIES if self.simulator.on_userbot_fault == "retry" else 0)):
             memory = await talk(self.cast, scenario, ledger, on_turn=self._report)
             memory.findings = userbot_findings(memory, scenario)
             if not memory.findings or memory.status == "truncated":
                 break
-        if memory.findings and self.on_userbot_fault == "drop" and memory.status == "completed":
+        await self._judge(memory, ledger)
+        return memory
+
+    async def _judge(self, memory: Memory, ledger: ConversationLedger) -> None:
+        """Drop a conversation for its user's faults where that is asked for, and ask the student about the others."""
+        if memory.status != "completed":
+            return
+        if memory.findings and self.simulator.on_userbot_fault == "drop":
             memory.status, memory.error, memory.error_side = "failed", USERBOT_FAULT, "user"
             memory.error_message = f"the user's program: {', '.join(memory.findings)}"
-        return memory
+        elif self.simulator.student is not None:
+            try:
+                await ask_student(memory, self.simulator.student, ledger)
+            except Stopped:
+                truncate(memory, ledger)
+            except END_THE_SIMULATION:
+                raise
+            except ModelError as error:
+                memory.status, memory.error, memory.error_side = "failed", type(error).__name__, STUDENT
+                memory.error_message = str(error)
+
+    async def branch(self, number: int, memory: Memory, scenario: Scenario, branches: Branches) -> None:
+        """Make the continuations of a conversation."""
+        self.other_model = branches.model
+        for point in branch_points(memory, branches.at):
+            self.account.progress.total += branches.n
+            for which in range(1, branches.n + 1):
+                ledger = BranchLedger(memory, point, which, branches, self.answers, self.account)
+                made = await talk(self.cast, scenario, ledger, on_turn=self._report)
+                made.branch = ledger.name
+                made.findings = userbot_findings(made, scenario)
+                await self._judge(made, ledger)
+                self._finish(number, made)
+
+    def _finish(self, number: int, memory: Memory) -> None:
+        progress = self.account.progress
+        self.memories[number].append(memory)
+        progress.finished += 1
+        progress.failed += memory.status == "failed"
+        progress.truncated += memory.status == "truncated"
+        progress.faults += bool(memory.findings)
+        self._report()
 
     def _report(self, *, at_once: bool = False) -> None:
         if self.on_progress is None and not at_once:

@@ -19,9 +19,9 @@ from autograms.program.driver import drive
 from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
 
-__all__ = ["Cast", "talk"]
+__all__ = ["END_THE_SIMULATION", "Cast", "talk", "truncate"]
 
-_END_THE_SIMULATION = (BudgetError, CredentialsError, ModelNameError)
+END_THE_SIMULATION = (BudgetError, CredentialsError, ModelNameError)
 """What every conversation would meet."""
 
 
@@ -93,7 +93,7 @@ async def talk(
             text = await turn(text, scenario.chatbot_kwargs)
             if text is None:
                 break
-    except _END_THE_SIMULATION:
+    except END_THE_SIMULATION:
         raise
     except Exception as error:
         failure = classify(error, side.files)
@@ -102,11 +102,16 @@ async def talk(
     except BaseException as error:
         if ledger.stopped is None or isinstance(error, asyncio.CancelledError):
             raise
-        chat.status, chat.error, chat.error_message = "truncated", BudgetError.__name__, ledger.stopped
+        truncate(chat, ledger)
     finally:
         cast.chatbot.release(chat)
         cast.userbot.release(user)
     return _joined(chat, user)
+
+
+def truncate(memory: Memory, ledger: ConversationLedger) -> None:
+    """Mark a conversation that its ledger stopped."""
+    memory.status, memory.error, memory.error_message = "truncated", BudgetError.__name__, ledger.stopped
 
 
 async def _turn(
@@ -114,6 +119,7 @@ async def _turn(
 ) -> str | None:
     before = len(memory.calls)
     context = autogram.attach(memory, caller=ledger)
+    ledger.enter(context)
     try:
         effect = await drive(context, autogram.begin_turn(context, text, kwargs))
     finally:

@@ -49,3 +49,15 @@ def test_a_sample_is_drawn(project):
 def test_a_wrong_option_is_named_with_its_place(project):
     with pytest.raises(SettingsError, match=r"\[autograms.bot.config\].*max_tokenz"):
         open_simulator(project("config = { max_tokenz = 3 }"), "bot")
+
+
+def test_branches_and_a_student_come_from_the_settings(project):
+    found = project('branches = { at = "turn", n = 2 }\nrejected = "student"\nstudent = "openai/small"')
+    simulator = open_simulator(found, "bot", unasked=True)
+    assert (simulator.branches.at, simulator.branches.n, simulator.student.name) == ("turn", 2, "openai/small")
+
+
+def test_a_student_must_be_named(project):
+    found = project('rejected = "student"')
+    with pytest.raises(SettingsError, match="set student"):
+        found.settings("bot")

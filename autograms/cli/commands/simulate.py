@@ -84,6 +84,14 @@ def simulate(
     on_userbot_fault: Annotated[
         Fault, typer.Option("--on_userbot_fault", help="What is done where the user's program did something wrong.")
     ] = Fault.keep,
+    branch_at: Annotated[
+        str | None,
+        typer.Option("--branch_at", help="Call at which conversations are branched: reply_instruction, turn#2, ..."),
+    ] = None,
+    branches: Annotated[int, typer.Option("--branches", min=1, help="Continuations at --branch_at.")] = 4,
+    student: Annotated[
+        str | None, typer.Option("--student", help="Model whose answers are rejected where the supervisors' differ.")
+    ] = None,
     budget_usd: Annotated[
         float | None, typer.Option("--budget_usd", min=0, help="US dollars that the simulation may cost.")
     ] = None,
@@ -110,6 +118,8 @@ def simulate(
     from autograms.cli.progress import progress_bar
     from autograms.cli.results import JOURNAL, read_saved_conversation, refuse_results, write_results
     from autograms.cli.spending import agree_to_spend
+    from autograms.models import resolve_model
+    from autograms.simulation.branching import Branches
     from autograms.simulation.budget import Budget
     from autograms.simulation.scenarios import plain_scenarios
     from autograms.simulation.simulator import Simulator
@@ -142,7 +152,14 @@ def simulate(
     previous = [] if fresh else _previous(save_dir)
     _notice_offline(chatbot.model.name)
 
-    simulator = Simulator(chatbot, userbot, concurrency=concurrency, on_userbot_fault=on_userbot_fault.value)
+    simulator = Simulator(
+        chatbot,
+        userbot,
+        concurrency=concurrency,
+        on_userbot_fault=on_userbot_fault.value,
+        branches=None if branch_at is None else Branches(branch_at, branches),
+        student=None if student is None else resolve_model(student, base_url=base_url),
+    )
     budget = Budget(budget_usd, budget_calls)
     known: dict[str, Any] = {
         "journal": save_dir / JOURNAL,
