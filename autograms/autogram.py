@@ -25,6 +25,7 @@ from autograms.errors import DivergenceError, ProgramError, ProgramFileError, Re
 from autograms.models import resolve_model
 from autograms.models.base import Model
 from autograms.program.context import Caller, Context, current_or_none
+from autograms.program.decorators import refuse_suspending
 from autograms.program.driver import drive, drive_here, prepare, resume, use_config
 from autograms.program.effects import FINISHED, SAID
 from autograms.program.loading import LoadedProgram, load_autogram, load_program
@@ -82,6 +83,7 @@ class Autogram:
     ) -> None:
         if not callable(root_function):
             raise ProgramFileError(f"root_function={root_function!r}: expected the program's root function")
+        refuse_suspending(root_function)
         self.root_function = root_function
         self.config = autogram_config or AutogramConfig()
         self.supervisor_mode = supervisor_mode
@@ -92,7 +94,8 @@ class Autogram:
         self.name = name or (self.program.path.stem if self.program else plain_name)
         self._api_key = (api_keys or {}).get("openai")
         self._model: Model | str = "offline/demo" if test_mode else model or self.config.chatbot_model
-        self._classifier: Model | str | None = None if model or test_mode else self.config.classifier_model
+        one_for_all = test_mode or not (model is None or isinstance(model, str))
+        self._classifier: Model | str | None = None if one_for_all else self.config.classifier_model
         self._init_done = False
 
     @classmethod
@@ -323,6 +326,7 @@ class Autogram:
     def _replay(self, context: Context) -> None:
         """Run the program against everything that the memory recorded since it last moved to a changed program."""
         turns = context.memory.turns
+        context.root_kwargs = context.memory.live_kwargs
         moves = [index for index, turn in enumerate(turns) if turn.role == "moved"]
         if moves:
             self._go_to_address(context, moves[-1])
@@ -434,6 +438,7 @@ def _kwargs_text(memory: Memory, kwargs: dict[str, Any]) -> str | None:
         return orjson.dumps(kwargs, option=_PLAIN).decode()
     except TypeError:
         bad = [key for key, value in kwargs.items() if not _is_plain(value)]
+        memory.live_kwargs = kwargs
         memory.unsaveable = ", ".join(f"{key}={type(kwargs[key]).__name__}" for key in bad)
         return None
 

@@ -183,6 +183,8 @@ class Memory:
     """Whether it was seen to hold together since it was read; never stored."""
     unsaveable: str | None = field(default=None, repr=False, compare=False)
     """What keeps the memory from being saved: keywords of the root function that are no plain data."""
+    live_kwargs: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Those keywords, for the time that this process has them; never stored."""
 
     def path(self, first: int, last: int) -> list[int]:
         """Return the message indices of the history nodes from ``first`` to ``last``, oldest first."""

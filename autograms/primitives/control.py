@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import json
@@ -176,7 +177,7 @@ def parallel_wrapper(
 ) -> list[Any]:
     """Run a function several times at once, each with keywords of its own, and return the results in order.
 
-    Each run sees the history as it is now; what it adds to the history is its own.
+    Each run sees the history and the user globals as they are now; what it adds or sets is its own, and goes with it.
 
     Args:
         function: The function; it may use every primitive but those that end the turn.
@@ -192,7 +193,7 @@ def parallel_wrapper(
     context = current()
     context.parallels += 1
     outcomes = [_Outcome() for _ in arg_list]
-    if context.replaying or context.greenlet is None:
+    if context.behind or context.greenlet is None:
         for number, kwargs in enumerate(arg_list):
             _branch_again(context, number, outcomes[number], function, kwargs)
     else:
@@ -235,11 +236,14 @@ def _branch_again(
 ) -> None:
     """Replay one branch in place: its calls stand in the journal one branch after the other."""
     kept = context.head, context.system, context.branch, context.rng, context.frames, context.parallels
+    outer = context.globals
     context.branch, context.rng, context.frames, context.parallels = context.branch_name(number), None, [], 0
+    context.globals = copy.deepcopy(outer)
     try:
         outcome.of(function, kwargs)
     finally:
         context.head, context.system, context.branch, context.rng, context.frames, context.parallels = kept
+        context.globals = outer
 
 
 def _join(context: Context, messages: int, nodes: int, branches: list[Context]) -> None:

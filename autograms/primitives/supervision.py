@@ -75,6 +75,8 @@ def supervise(
         returned = supervision.function(*supervision.args, **supervision.kwargs)
         result = returned if isinstance(returned, SupervisorReturn) else SupervisorReturn(returned)
         output = _encoded(encode, result.output, supervision, call, "output")
+        score = _score(result.score, supervision)
+        rejected = tuple(_rejected(encode, result.rejected_output, supervision, call))
     except Exception as error:
         if not replayed:
             call.error = f"{type(error).__name__}: {error}"
@@ -89,8 +91,7 @@ def supervise(
             )
         return output
     call.output = output
-    call.score = _score(result.score, supervision)
-    call.rejected = tuple(_rejected(encode, result.rejected_output, supervision, call))
+    call.score, call.rejected = score, rejected
     call.tags = tuple(str(tag) for tag in result.tags)
     return output
 

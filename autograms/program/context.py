@@ -10,6 +10,7 @@ program (``driver``), jumps (``jumps``), the primitives' meaning (``autograms.pr
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import sys
@@ -231,6 +232,11 @@ class Context:
     # ------------------------------------------------------------------------------------------------ journal
 
     @property
+    def behind(self) -> bool:
+        """Whether the memory still holds a call or a turn that the program has not come to."""
+        return self.replaying or self.next_turn < len(self.memory.turns)
+
+    @property
     def replaying(self) -> bool:
         """Whether the next call is one that the memory holds already."""
         return self.next_call < len(self.memory.calls)
@@ -429,7 +435,7 @@ class Context:
             caller=self.caller,
         )
         fork.pool, fork.nodes = self.pool, self.nodes
-        fork.head, fork.system, fork.globals = self.head, self.system, self.globals
+        fork.head, fork.system, fork.globals = self.head, self.system, copy.deepcopy(self.globals)
         fork.next_turn, fork.user_text = len(memory.turns), self.user_text
         fork.branch = self.branch_name(number)
         fork.touched = ([], [])

@@ -14,7 +14,7 @@ from autograms.program.context import Context, current_or_none
 from autograms.program.jumps import Frame
 from autograms.program.rewrite import carries_addresses, rewrite
 
-__all__ = ["autograms_chatbot", "autograms_external", "autograms_function", "autograms_node"]
+__all__ = ["autograms_chatbot", "autograms_external", "autograms_function", "autograms_node", "refuse_suspending"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SCOPES = ("global", "normal", "local")
@@ -60,6 +60,26 @@ def autograms_external(function: Any = None) -> Any:
     return (lambda inner: inner) if function is None else function
 
 
+def refuse_suspending(function: Callable[..., Any]) -> None:
+    """Refuse a root function that would not run when it is called.
+
+    Raises:
+        ProgramError: For an ``async def`` or a function that yields.
+    """
+    plain = inspect.unwrap(function)
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
+        what = "is an 'async def'"
+    elif inspect.isgeneratorfunction(plain):
+        what = "is a generator (it has a 'yield')"
+    else:
+        return
+    code = plain.__code__
+    raise ProgramError(
+        f"{code.co_filename}:{code.co_firstlineno}: {plain.__name__}() {what}; programs are plain functions ('def'), "
+        "and thousands of them run at once as they are"
+    )
+
+
 def _takes_address(function: Callable[..., Any]) -> bool:
     return "ADDRESS" in inspect.signature(function).parameters
 
@@ -68,11 +88,7 @@ def _decorate(function: Any, conv_scope: str) -> Any:
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(_decorate(function.__func__, conv_scope))
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        code = function.__code__
-        raise ProgramError(
-            f"{code.co_filename}:{code.co_firstlineno}: {function.__name__}() is an 'async def'; programs are plain "
-            "functions ('def'), and thousands of them run at once as they are"
-        )
+        refuse_suspending(function)
     if not isinstance(function, types.FunctionType):
         raise ProgramError(f"@autograms_function stands over {function!r}; it goes over a function ('def')")
     if inspect.isgeneratorfunction(function) and conv_scope != "global":

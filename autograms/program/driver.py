@@ -53,7 +53,14 @@ def prepare(context: Context, root: Callable[..., Any], kwargs: dict[str, Any]) 
     """Put a program in its context; the first :func:`resume` begins it."""
 
     def run() -> Any:
-        root(**kwargs)
+        try:
+            root(**kwargs)
+        except SystemExit as error:
+            message = "the program called exit(); it ends by returning from its root function"
+            raise ProgramError(message).with_traceback(error.__traceback__) from None
+        except StopIteration as error:  # an event loop would take it for its own
+            message = "a StopIteration left the program: next() was called on an iterator at its end"
+            raise ProgramError(message).with_traceback(error.__traceback__) from None
         return FINISHED
 
     context.greenlet = program = Program(run)
