@@ -2,9 +2,11 @@
 
 Simulates each autogram once, then for each seed builds rows, finetunes, trains on preferences, and evaluates on
 held-out rows and held-out scenarios. The seed varies the split, the initial weights and the order of the rows. Prints a
-Markdown table; finished seeds are kept in --work, so that an interrupted run goes on.
+Markdown table; finished seeds are kept in --work, so that an interrupted run goes on. With --unseen_wording each seed
+holds out one of the users' wordings altogether, which is much harder: the student then meets words that it never saw.
 
-python -m benchmarks.learning --seeds 5 --work build/learning
+python -m benchmarks.learning --seeds 5
+python -m benchmarks.learning --seeds 5 --unseen_wording
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from autograms import Autogram
 from autograms.conversation.record import Memory
 from autograms.datasets import build_dpo, build_sft
@@ -29,14 +33,26 @@ from autograms.settings import AutogramSettings, Project, load_project
 from autograms.simulation import Scenario, Simulator, load_scenarios
 
 NAMES = ("request_router", "order_extractor", "formal_writer")
-SHARES = {
-    "exact match before": "base.exact_match",
-    "after SFT": "sft.exact_match_after",
-    "after DPO": "dpo.exact_match_after",
-    "conversations as supervised": "dpo.conversation_agreement_after",
-    "preference accuracy after SFT": "sft.preference_accuracy",
-    "after DPO ": "dpo.preference_accuracy",
-    "reward margin": "dpo.margin",
+WORDING = {"request_router": "request", "order_extractor": "phrasing", "formal_writer": "phrasing"}
+"""The keyword of the users' programs that chooses among their wordings."""
+MEASURES = {
+    "exact match, before training": "base.exact_match",
+    "exact match, after SFT": "sft.exact_match_after",
+    "exact match, after DPO": "dpo.exact_match_after",
+    "whole conversations as supervised, after DPO": "dpo.conversation_agreement_after",
+    "preference accuracy, before training": "base.preference_accuracy",
+    "preference accuracy, after SFT": "sft.preference_accuracy",
+    "preference accuracy, after DPO": "dpo.preference_accuracy",
+    "reward accuracy, after DPO": "dpo.reward_accuracy",
+    "reward margin, after DPO": "dpo.margin",
+}
+ABOUT: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+    "rows trained on, held out": lambda runs: (
+        f"{statistics.mean(run['train_rows'] for run in runs):.0f}, "
+        f"{statistics.mean(run['held_out_rows'] for run in runs):.0f}"
+    ),
+    "optimizer steps, SFT + DPO": lambda runs: " + ".join(str(step) for step in runs[0]["steps"]),
+    "seconds a seed, all included": lambda runs: f"{statistics.mean(run['seconds'] for run in runs):.0f}",
 }
 STUDENT_T = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 """97.5 % quantiles of Student's t for the mean of so many values."""
@@ -47,16 +63,19 @@ def main() -> None:
     parser.add_argument("--project", type=Path, default=Path("examples"))
     parser.add_argument("--names", nargs="+", default=NAMES)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--work", type=Path, default=Path("build/learning"))
+    parser.add_argument("--unseen_wording", action="store_true")
+    parser.add_argument("--work", type=Path, help="build/learning, or build/learning_unseen with --unseen_wording")
     options = parser.parse_args()
-    project = load_project(options.project)
+    project, unseen = load_project(options.project), options.unseen_wording
+    work = options.work or Path("build/learning_unseen" if unseen else "build/learning")
     results = {
-        name: [measure(project, name, seed, options.work) for seed in range(options.seeds)] for name in options.names
+        name: [measure(project, name, seed, work, unseen=unseen) for seed in range(options.seeds)]
+        for name in options.names
     }
     print("\n".join(table(results)))
 
 
-def measure(project: Project, name: str, seed: int, work: Path) -> dict[str, Any]:
+def measure(project: Project, name: str, seed: int, work: Path, *, unseen: bool) -> dict[str, Any]:
     """Return the metrics of one autogram and seed, from the work folder where they are finished."""
     settings = seeded(project.settings(name), seed)
     folder = work / name / str(seed)
@@ -66,6 +85,8 @@ def measure(project: Project, name: str, seed: int, work: Path) -> dict[str, Any
     started = time.monotonic()
     memories = simulate(project, name, settings)
     sft_rows, dpo_rows = build_sft(memories, settings.dataset).table, build_dpo(memories, settings.dataset).table
+    if unseen:
+        sft_rows, dpo_rows = (by_wording(rows, project, name, seed) for rows in (sft_rows, dpo_rows))
     sft = train_sft(sft_rows, settings.sft, folder / "sft")
     dpo = train_dpo(dpo_rows, settings.dpo, folder / "dpo", base=folder / "sft")
     held_out = set(
@@ -92,9 +113,17 @@ def measure(project: Project, name: str, seed: int, work: Path) -> dict[str, Any
         "depends_on": depends_on,
     }
     finished.write_text(json.dumps(result))
-    shares = {label: round(figure(result, key), 3) for label, key in SHARES.items()}
-    print(f"{name}, seed {seed}, {result['seconds']:.0f} s: {shares}", flush=True)
+    figures = {key: round(figure(result, key), 3) for key in MEASURES.values()}
+    print(f"{name}, seed {seed}, {result['seconds']:.0f} s: {figures}", flush=True)
     return result
+
+
+def by_wording(rows: pa.Table, project: Project, name: str, seed: int) -> pa.Table:
+    """Return the rows with another split: one wording is held out, and no row of it trains."""
+    wordings = {scenario.key: scenario.user_kwargs[WORDING[name]] for scenario in scenarios(project, name)}
+    left_out = seed % (max(wordings.values()) + 1)
+    split = ["validation" if wordings[key] == left_out else "train" for key in rows["scenario"].to_pylist()]
+    return rows.set_column(rows.schema.get_field_index("split"), rows.schema.field("split"), pa.array(split))
 
 
 def dependencies(project: Project, name: str, settings: AutogramSettings) -> dict[str, Any]:
@@ -154,16 +183,16 @@ def scenarios(project: Project, name: str) -> list[Scenario]:
 
 def table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Return the Markdown table: the mean over the seeds, its 95 % interval (Student's t), and the worst seed."""
+    names = " | ".join(f"`{name}`" for name in results)
     lines = [
-        "| autogram | rows trained, held out | steps | " + " | ".join(label.strip() for label in SHARES) + " |",
-        "|---|---:|---:|" + "---:|" * len(SHARES),
+        f"| held-out measure: mean of the seeds (95 % interval), worst seed | {names} |",
+        "|---|" + "---|" * len(results),
     ]
-    for name, runs in results.items():
-        cells = [spread([figure(run, key) for run in runs], share=key != "dpo.margin") for key in SHARES.values()]
-        rows = f"{statistics.mean(run['train_rows'] for run in runs):.0f}, "
-        rows += f"{statistics.mean(run['held_out_rows'] for run in runs):.0f}"
-        steps = " + ".join(str(step) for step in runs[0]["steps"])
-        lines.append(f"| `{name}` | {rows} | {steps} | " + " | ".join(cells) + " |")
+    for label, key in MEASURES.items():
+        cells = [spread([figure(run, key) for run in runs], share=key != "dpo.margin") for runs in results.values()]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    for label, describe in ABOUT.items():
+        lines.append(f"| {label} | " + " | ".join(describe(runs) for runs in results.values()) + " |")
     return lines
 
 
@@ -180,7 +209,7 @@ def spread(values: list[float], *, share: bool) -> str:
     low, high = mean - half, mean + half
     if share:
         low, high = max(0.0, low), min(1.0, high)
-    return f"{mean:.2f} ({low:.2f} to {high:.2f}), worst {min(values):.2f}"
+    return f"{mean:.2f} ({low:.2f} to {high:.2f}), {min(values):.2f}"
 
 
 if __name__ == "__main__":
