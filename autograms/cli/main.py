@@ -20,6 +20,7 @@ from autograms.cli.commands.dataset import dataset
 from autograms.cli.commands.evaluate import evaluate
 from autograms.cli.commands.export import export
 from autograms.cli.commands.finetune import finetune
+from autograms.cli.commands.graph import graph
 from autograms.cli.commands.init import init
 from autograms.cli.commands.materialize import materialize
 from autograms.cli.commands.plan import plan
@@ -36,6 +37,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "init": (init, "make a project to start from"),
     "chat": (chat, "talk to a program in the terminal"),
     "scenarios": (scenarios, "let a model write scenarios"),
+    "graph": (graph, "show a program's flow as Mermaid or SVG"),
     "simulate": (simulate, "simulate conversations into a folder"),
     "branch": (branch, "go on otherwise from a call of saved conversations"),
     "dataset": (dataset, "build training rows from a folder"),
