@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["dpo_dataset", "sft_dataset"]
 
-_NOT_CONTENT = ("cost_usd", "model")
+_NOT_CONTENT = ("cost_usd", "model", "place", "supervisor")
 """Columns that say how a row came to be and teach nothing."""
 _SHOWN = 3
 

@@ -74,8 +74,8 @@ def train_at_endpoint(
         base_url=base_url,
         on_event=lambda event: log.info(_told(event)),
     )
-    shutil.rmtree(place.path, ignore_errors=True)
-    with replacing(place.path / MODEL_FILE) as file:
+    shutil.rmtree(place.work, ignore_errors=True)
+    with replacing(place.work / MODEL_FILE) as file:
         file.write(json.dumps(asdict(result), indent=2).encode())
     summary = {"trained": True, "model": result.model, "job": result.job, "base": result.base}
     if result.trained_tokens is not None:

@@ -23,7 +23,6 @@ from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import inline_png
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.scenarios import read_scenarios
-from autograms_assets.simulators import open_chatbot, open_userbot
 from autograms_assets.stored import Folder, Stored
 from autograms_assets.workspace import Workspace
 
@@ -126,12 +125,12 @@ class _Job:
         """Evaluate, and describe what came of it."""
         from autograms.evaluation import evaluate
 
-        sft, dpo = self.models["sft"].path, self.models["dpo"].path
         if model_at_endpoint(self.models["sft"]) is not None:
             raise SettingsError(
                 f"the models of {self.name} were finetuned at an endpoint, and evaluation needs the folders of models "
                 'on this machine; set backend = "huggingface", or leave the asset "evaluation" out of the selection'
             )
+        sft, dpo = (self.models[kind].local() for kind in ("sft", "dpo"))
         self.place.invalidate()
         scenarios = self._held_out()
         evaluate(
@@ -140,14 +139,14 @@ class _Job:
             base=sft / "base" if (sft / "base").is_dir() else Path(self.settings.sft.model),
             sft=sft,
             dpo=dpo if (dpo / "config.json").is_file() else None,
-            output_dir=self.place.path,
+            output_dir=self.place.work,
             settings=self.settings.evaluation,
             deployment=self._deployment(scenarios),
             supervised=self._supervised(scenarios),
             name=self.name,
         )
-        metrics = json.loads((self.place.path / _METRICS).read_bytes())
-        return Made(value_version(metrics), _summary(metrics, self.place.path), evaluation_verdicts(metrics))
+        metrics = json.loads((self.place.work / _METRICS).read_bytes())
+        return Made(value_version(metrics), _summary(metrics, self.place), evaluation_verdicts(metrics))
 
     def _supervised(self, scenarios: "list[Scenario]") -> "list[Memory]":
         from autograms.conversation.parquet import stream_memories
@@ -160,13 +159,10 @@ class _Job:
             return None
 
         def play(model: Path) -> "list[Memory]":
-            from autograms.simulation.simulator import Simulator
+            from autograms.simulation.project import open_simulator
 
-            chatbot = open_chatbot(
-                self.workspace, self.name, self.settings, supervisor_mode=False, model=f"checkpoint/{model}"
-            )
-            userbot = open_userbot(self.workspace, self.settings)
-            return Simulator(chatbot, userbot, concurrency=self.settings.evaluation.batch_size).run(scenarios).memories
+            simulator = open_simulator(self.workspace.project(), self.name, deployed=f"checkpoint/{model}")
+            return simulator.run(scenarios).memories
 
         return play
 
@@ -191,18 +187,18 @@ def _label(name: str) -> str:
     return f"{model.upper()}: {measure.replace('_', ' ')}"
 
 
-def _summary(metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
-    pictures = sorted(folder.glob("*.png"))
-    comparison = folder / _COMPARISON
+def _summary(metrics: dict[str, Any], place: Folder) -> dict[str, Any]:
+    pictures = sorted(place.work.glob("*.png"))
+    comparison = place.work / _COMPARISON
     return {
         "verdict": metrics["verdict"]["statement"],
         "held-out rows": metrics["rows"]["sft"],
         "held-out pairs": metrics["rows"]["dpo"],
         "conversations in deployment": metrics["deployment"]["sft"]["conversations"],
         **{_label(name): _figure(metrics, name) for name in _HEADLINES},
-        "report": {"md": _without_pictures((folder / _REPORT).read_text(encoding="utf-8"))},
-        "report file": {"path": str(folder / _REPORT)},
-        **({"conversations side by side": {"path": str(comparison)}} if comparison.is_file() else {}),
+        "report": {"md": _without_pictures((place.work / _REPORT).read_text(encoding="utf-8"))},
+        "report file": {"path": str(place.path / _REPORT)},
+        **({"conversations side by side": {"path": str(place.path / _COMPARISON)}} if comparison.is_file() else {}),
         **{f"picture: {picture.stem.replace('_', ' ')}": inline_png(picture, picture.stem) for picture in pictures},
     }
 

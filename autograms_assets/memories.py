@@ -25,7 +25,6 @@ from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import counted, small_bars
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.scenarios import read_scenarios
-from autograms_assets.simulators import open_chatbot, open_userbot
 from autograms_assets.stamps import Stamp
 from autograms_assets.stored import Stored
 from autograms_assets.workspace import Workspace
@@ -84,18 +83,20 @@ class _Job:
     def run(self) -> Made:
         """Simulate, and describe what came of it."""
         from autograms.conversation.parquet import memories_to_table
-        from autograms.simulation.simulator import Simulator
+        from autograms.simulation.plan import ensure_within, plan
+        from autograms.simulation.project import budget_of, open_simulator
 
-        chatbot = open_chatbot(self.workspace, self.name, self.settings, supervisor_mode=True)
-        userbot = open_userbot(self.workspace, self.settings)
-        simulator = Simulator(chatbot, userbot, concurrency=self.settings.concurrency)
-        simulation = simulator.run(
-            read_scenarios(self.scenarios.table()),
-            journal=self._journal(),
-            previous=() if self.request.force else self._previous(),
-            fresh=self.request.force,
-            on_progress=_every(_SECONDS_BETWEEN_LINES, self.request.log.info),
-        )
+        simulator = open_simulator(self.workspace.project(), self.name)
+        budget, scenarios = budget_of(self.settings), read_scenarios(self.scenarios.table())
+        paid: dict[str, Any] = {
+            "journal": self._journal(),
+            "previous": [] if self.request.force else self._previous(),
+            "fresh": self.request.force,
+        }
+        if budget and self.settings.over_budget == "fail":
+            ensure_within(plan(simulator, scenarios, **paid), budget)
+        on_progress = _every(_SECONDS_BETWEEN_LINES, self.request.log.info)
+        simulation = simulator.run(scenarios, budget=budget, on_progress=on_progress, **paid)
         memories = simulation.memories
         table = memories_to_table(memories)
         return Made(memories_version(memories), _summary(simulation), memory_verdicts(memories), table)
@@ -118,6 +119,9 @@ def _settings_that_count(settings: AutogramSettings) -> dict[str, Any]:
     return {
         "models": [settings.model, settings.user_model, settings.base_url],
         "config": [settings.config, settings.user_config],
+        "userbot faults": settings.on_userbot_fault,
+        "branches": settings.branches.model_dump() if settings.branches else None,
+        "rejected": [settings.rejected, settings.student],
         "versions": {"record": SCHEMA_VERSION, **versions_of("autograms-assets")},
     }
 

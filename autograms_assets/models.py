@@ -113,8 +113,8 @@ class _Training:
         if self.recipe.backend == "openai":
             return self._train_at_endpoint(table)
         result = self._train(table)
-        version = folder_version(self.place.path, _WEIGHTS)
-        return Made(version, _summary(result, self.place.path), model_verdicts(result.audit))
+        version = folder_version(self.place.work, _WEIGHTS)
+        return Made(version, _summary(result, self.place), model_verdicts(result.audit))
 
     def _train(self, table: pa.Table) -> "TrainingResult":
         from autograms.finetuning.job import finish_job, prepare_job
@@ -123,8 +123,8 @@ class _Training:
             self.kind,
             table,
             self.recipe,
-            self.place.path,
-            base=self.base.path if self.base else None,
+            self.place.work,
+            base=self.base.local() if self.base else None,
             name=self.context.partition_key,
             resume=not self.force,
         )
@@ -150,9 +150,9 @@ class _Training:
         )
 
     def _nothing(self) -> Made:
-        if self.place.path.exists():
-            shutil.rmtree(self.place.path)
-        self.place.path.mkdir(parents=True)
+        if self.place.work.exists():
+            shutil.rmtree(self.place.work)
+        self.place.work.mkdir(parents=True)
         self.context.log.info("no pairs: no answer was rejected, so there is nothing to train on")
         summary = {"trained": False, "why": "no answer was rejected, so there are no pairs"}
         return Made("no pairs", summary, (Verdict("rows_fit", True, "there are no pairs", error=False),))
@@ -166,10 +166,10 @@ def _recipe_that_counts(recipe: SftRecipe) -> dict[str, Any]:
     }
 
 
-def _summary(result: "TrainingResult", folder: Path) -> dict[str, Any]:
+def _summary(result: "TrainingResult", place: Folder) -> dict[str, Any]:
     from autograms.evaluation.plots import plot_loss
 
-    picture = plot_loss([result], folder / "loss.png")
+    picture = plot_loss([result], place.work / "loss.png")
     return {
         "trained": True,
         "rows trained on": result.train_rows,
@@ -185,7 +185,7 @@ def _summary(result: "TrainingResult", folder: Path) -> dict[str, Any]:
         "margin": small_curve(_history(result, "rewards/margins"), "reward margin by step"),
         "lengths": small_bars(result.audit.get("histogram", []), "rows by length in tokens"),
         "loss, large": inline_png(picture, "training and evaluation loss by step"),
-        "card": {"path": str(folder / "README.md")},
+        "card": {"path": str(place.path / "README.md")},
     }
 
 

@@ -161,10 +161,11 @@ def _alone(place: Stored | Folder, log: logging.Logger) -> Iterator[None]:
     """Hold the place's lock: two runs that want the same value make it once."""
     import fcntl
 
-    if not isinstance(place.path, Path):
+    path = place.work if isinstance(place, Folder) else place.path
+    if not isinstance(path, Path):  # a table in an object store: what is uploaded last counts, and it is whole
         yield
         return
-    lock = place.path.parent / f".{place.path.name}.lock"
+    lock = path.parent / f".{path.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         try:

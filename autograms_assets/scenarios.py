@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pyarrow as pa
 
-from autograms.settings import AutogramSettings
+from autograms.settings import AutogramSettings, Project
 from autograms_assets.describe import CONVERSATIONS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import file_version, table_version
@@ -19,8 +19,6 @@ from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from autograms.simulation.scenarios import Scenario
 
 __all__ = ["read_scenarios", "scenarios"]
@@ -48,14 +46,15 @@ def scenarios(
     """The conversations to simulate: the rows of the scenario file, or ``num_examples`` plain ones."""
     name = context.partition_key
     with clear_failures():
-        settings = workspace.settings(name)
-        file = workspace.project().scenario_file(settings)
+        settings, project = workspace.settings(name), workspace.project()
+        file = project.scenario_file(settings)
         depends_on = {
             "file": file_version(file) if file else None,
             "settings": [None if file else settings.num_examples, settings.num_turns, settings.seed],
+            "chosen": [settings.sample.model_dump() if settings.sample else None, settings.skip_bad_scenarios],
         }
-        place = workspace.stored("scenarios", name)
-        return reuse_or_make(place, depends_on, lambda: _made(file, settings), request=Request.of(context, config))
+        place, request = workspace.stored("scenarios", name), Request.of(context, config)
+        return reuse_or_make(place, depends_on, lambda: _made(project, settings, request), request=request)
 
 
 def read_scenarios(table: pa.Table) -> "list[Scenario]":
@@ -69,13 +68,11 @@ def read_scenarios(table: pa.Table) -> "list[Scenario]":
     return [Scenario(**row) for row in rows]
 
 
-def _made(file: "Path | None", settings: AutogramSettings) -> Made:
-    from autograms.simulation.scenarios import load_scenarios, plain_scenarios
+def _made(project: Project, settings: AutogramSettings, request: Request) -> Made:
+    from autograms.simulation.project import scenarios_of
 
-    if file is not None:
-        rows = load_scenarios(file, num_turns=settings.num_turns, seed=settings.seed)
-    else:
-        rows = plain_scenarios(settings.num_examples, num_turns=settings.num_turns, seed=settings.seed)
+    file = project.scenario_file(settings)
+    rows = scenarios_of(project, settings, on_bad=lambda error: request.log.warning(f"left out: {error}"))
     table = _table(rows)
     summary = {
         "rows": table.num_rows,

@@ -5,10 +5,11 @@ What does not belong here: Dagster (``io`` is the IO manager over these places).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Folder", "Stored"]
 
 _DAMAGED = "materialize it again"
+_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Stored:
         path: The Parquet file.
     """
 
-    path: UPath
+    path: Path | UPath
 
     def exists(self) -> bool:
         """Return whether something is stored."""
@@ -114,11 +116,20 @@ class Stored:
 class Folder:
     """A folder in storage: a model, or a report with its pictures.
 
+    Its files are made in ``work`` and read from :meth:`local`, both folders of this machine. Where the storage is on
+    this machine, all three are one folder; an object store is given a copy of it, and read into one.
+
     Attributes:
-        path: The folder, on this machine.
+        path: Where the folder is stored.
+        work: Where its files are made.
     """
 
-    path: Path
+    path: Path | UPath
+    work: Path
+
+    @property
+    def _here(self) -> bool:
+        return isinstance(self.path, Path)
 
     def exists(self) -> bool:
         """Return whether something is stored."""
@@ -126,8 +137,7 @@ class Folder:
 
     def stamp(self) -> Stamp | None:
         """Return the stamp; ``None`` where nothing is stored, or nothing that is whole."""
-        file = self.path / STAMP_FILE
-        return Stamp.from_json(file.read_bytes()) if file.is_file() else None
+        return _stamp_in(self.path)
 
     @property
     def version(self) -> str:
@@ -141,11 +151,58 @@ class Folder:
             raise RecordError(f"{self.path} carries no stamp of an asset; {_DAMAGED}")
         return stamp.version
 
+    def local(self) -> Path:
+        """Return a folder of this machine with what is stored; it is fetched where it is not there already.
+
+        Raises:
+            RecordError: Where the folder is missing or was not written by an asset.
+        """
+        if self._here:
+            return self.work
+        stored = self.stamp()
+        if stored is None:
+            raise RecordError(f"{self.path} carries no stamp of an asset; {_DAMAGED}")
+        if _stamp_in(self.work) != stored:
+            shutil.rmtree(self.work, ignore_errors=True)
+            for file in sorted(_files(self.path), key=_stamp_last):
+                fetched = self.work / file.relative_to(self.path).as_posix()
+                with file.open("rb") as source, replacing(fetched) as target:
+                    shutil.copyfileobj(source, target, _BLOCK)
+        return self.work
+
     def write(self, stamp: Stamp) -> None:
-        """Put the stamp on the finished folder; the last thing that is written."""
-        with replacing(self.path / STAMP_FILE) as file:
+        """Store the finished folder; the stamp is the last thing that is written."""
+        with replacing(self.work / STAMP_FILE) as file:
             file.write(stamp.to_json().encode())
+        if not self._here:
+            self._put()
+
+    def _put(self) -> None:
+        (self.path / STAMP_FILE).unlink(missing_ok=True)
+        made = {file.relative_to(self.work).as_posix(): file for file in _files(self.work)}
+        for file in _files(self.path):
+            if file.relative_to(self.path).as_posix() not in made:
+                file.unlink()
+        for name, file in sorted(made.items(), key=lambda item: _stamp_last(item[1])):
+            with file.open("rb") as source, replacing(self.path / name) as target:
+                shutil.copyfileobj(source, target, _BLOCK)
 
     def invalidate(self) -> None:
         """Take the stamp off, before the folder's content changes."""
-        (self.path / STAMP_FILE).unlink(missing_ok=True)
+        for place in (self.path, self.work):
+            (place / STAMP_FILE).unlink(missing_ok=True)
+
+
+def _stamp_in(folder: Path | UPath) -> Stamp | None:
+    try:
+        return Stamp.from_json((folder / STAMP_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _files(folder: Path | UPath) -> list[Any]:
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+
+
+def _stamp_last(file: Path | UPath) -> bool:
+    return file.name == STAMP_FILE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from autograms.errors import SettingsError
 from autograms.settings import AutogramSettings, Project, load_project
-from autograms_assets.fingerprints import Program, combine, read_program
+from autograms_assets.fingerprints import Program, combine, read_program, value_version
 from autograms_assets.partitions import is_partition_name
 from autograms_assets.stored import Folder, Stored
 
@@ -46,10 +46,12 @@ class Workspace:
     Attributes:
         root: The project's folder.
         storage: The storage's root: a folder or an object store's path.
+        beside: Folder of this machine that unfinished work is kept in where the storage is an object store.
     """
 
     root: Path
-    storage: UPath
+    storage: Path | UPath
+    beside: Path = Path("storage")
 
     def project(self) -> Project:
         """Read the project's settings as they are now.
@@ -87,37 +89,27 @@ class Workspace:
         return Stored(self.storage / asset / f"{_checked(name)}.parquet")
 
     def folder(self, asset: str, name: str) -> Folder:
-        """Return where an asset's folder is stored.
-
-        Raises:
-            SettingsError: Where the storage is not on this machine.
-        """
-        return Folder(self._local() / asset / _checked(name))
+        """Return where an asset's folder is stored."""
+        path = self.storage / asset / _checked(name)
+        return Folder(path, path if isinstance(path, Path) else self._scratch() / "folders" / asset / name)
 
     def folders(self, asset: str) -> dict[str, Folder]:
-        """Return the folders of an asset that are finished, by autogram.
-
-        Raises:
-            SettingsError: Where the storage is not on this machine.
-        """
-        root = self._local() / asset
-        found = sorted(root.iterdir()) if root.is_dir() else []
-        folders = {path.name: Folder(path) for path in found if path.is_dir() and is_partition_name(path.name)}
-        return {name: folder for name, folder in folders.items() if not name.startswith(".") and folder.exists()}
+        """Return the folders of an asset that are finished, by autogram."""
+        root = self.storage / asset
+        found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+        folders = {name: self.folder(asset, name) for name in found if is_partition_name(name)}
+        return {name: folder for name, folder in folders.items() if folder.exists()}
 
     def scratch(self, asset: str, name: str) -> Path:
         """Return a folder of this machine for an asset's unfinished work: journals, checkpoints. It is made."""
-        path = self._local() / ".work" / asset / _checked(name)
+        path = self._scratch() / asset / _checked(name)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _local(self) -> Path:
-        if not isinstance(self.storage, Path):
-            raise SettingsError(
-                f"models and reports are stored as folders of this machine, and AUTOGRAMS_STORAGE is {self.storage}; "
-                "set it to a folder"
-            )
-        return self.storage
+    def _scratch(self) -> Path:
+        if isinstance(self.storage, Path):
+            return self.storage / ".work"
+        return self.beside / ".work" / f"{self.storage.protocol}-{value_version(str(self.storage))[:12]}"
 
 
 def read_sources(project: Project, chatbot: Path, userbot: Path | None) -> Sources:

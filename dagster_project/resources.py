@@ -27,7 +27,7 @@ def project_root() -> Path:
 
 def storage_root() -> str:
     """Return the storage's root: an absolute path or a URL."""
-    given = os.environ.get("AUTOGRAMS_STORAGE") or "storage"
+    given = (os.environ.get("AUTOGRAMS_STORAGE") or "storage").removeprefix("file://")
     return given if "://" in given else str(Path(given).resolve())
 
 
@@ -45,7 +45,7 @@ def build_resources(project: Path | None = None, storage: str | None = None) -> 
     """
     root = UPath(storage or storage_root())
     return {
-        "workspace": Workspace(project or project_root(), root),
+        "workspace": Workspace(project or project_root(), root, beside=Path("storage").resolve()),
         "io_manager": ParquetIOManager(root),
         "pipes": dg.PipesSubprocessClient(termination_timeout_seconds=_SECONDS_FOR_A_CHECKPOINT),
     }

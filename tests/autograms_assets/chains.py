@@ -48,11 +48,11 @@ class Outcome:
 class Chain:
     """The definitions over a scratch project, and an instance to run them in."""
 
-    def __init__(self, project: ScratchProject, instance: dg.DagsterInstance) -> None:
+    def __init__(self, project: ScratchProject, instance: dg.DagsterInstance, url: str | None = None) -> None:
         self.project = project
         self.instance = instance
         self.storage = project.root.parent / "storage"
-        self.defs = build_defs(build_resources(project.root, str(self.storage)))
+        self.defs = build_defs(build_resources(project.root, url or str(self.storage)))
 
     def run(
         self,

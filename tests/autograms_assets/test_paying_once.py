@@ -134,3 +134,24 @@ def test_scenarios_that_are_added_are_the_only_ones_paid(
     rows = json.loads((project.root / "scenarios/items.json").read_text())
     project.write("scenarios/items.json", json.dumps([*rows, *json.loads(scenario_rows("vase"))]))
     assert paid(paying, endpoint) == 2  # one turn: the thought and the greeting
+
+
+def test_the_sample_and_the_budget_of_the_settings_hold(paying: Chain, endpoint: Endpoint) -> None:
+    settings = SETTINGS.format(url=endpoint.url)
+    paying.project.write("autograms.toml", settings + "sample = { n = 2 }\nbudget_calls = 3\n")
+    outcome = paying.run(*UP_TO_MEMORIES)
+    assert not outcome.success
+    assert "budget" in str(outcome.failures)
+    assert endpoint.stats()["requests"] == 0
+    paying.project.write("autograms.toml", settings + 'sample = { n = 2 }\nbudget_calls = 5\nover_budget = "spend"\n')
+    assert paid(paying, endpoint) == 5
+    paying.project.write("autograms.toml", settings + "sample = { n = 2 }\n")
+    assert paid(paying, endpoint) == 1
+
+
+def test_a_line_that_moves_changes_no_row(paying: Chain) -> None:
+    rows = (*UP_TO_MEMORIES, "sft_dataset")
+    first = paying.run(*rows)
+    paying.project.add("desk", "import json\n" + CHATBOT)
+    second = paying.run(*rows)
+    assert second.versions["sft_dataset"] == first.versions["sft_dataset"]

@@ -87,7 +87,7 @@ def test_a_maker_that_fails_stores_nothing(place: Stored) -> None:
 
 
 def test_a_folder_gets_its_stamp_last(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "model")
+    folder = Folder(tmp_path / "model", tmp_path / "model")
 
     def make() -> Made:
         folder.path.mkdir()

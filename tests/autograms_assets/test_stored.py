@@ -55,7 +55,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_folder_is_stored_once_it_is_stamped(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "model")
+    folder = Folder(tmp_path / "model", tmp_path / "model")
     (tmp_path / "model").mkdir()
     assert (folder.exists(), folder.stamp()) == (False, None)
     folder.write(STAMP)
@@ -94,8 +94,3 @@ def test_hostile_names_reach_no_path(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["desk", "Desk_2", "a.b-c", "7up"])
 def test_plain_names_are_partitions(name: str) -> None:
     assert is_partition_name(name)
-
-
-def test_models_need_a_folder_of_this_machine(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="AUTOGRAMS_STORAGE is memory://"):
-        Workspace(tmp_path, UPath("memory://somewhere")).folder("sft_model", "desk")
