@@ -72,7 +72,7 @@ def test_the_jobs_and_sensors() -> None:
         "simulate",
         "finetune",
     }
-    assert [sensor.name for sensor in repository.sensor_defs] == ["autogram_files"]
+    assert {sensor.name for sensor in repository.sensor_defs} == {"autogram_files", "autogram_conditions"}
 
 
 def test_one_command_can_run_everything() -> None:
@@ -114,7 +114,9 @@ def test_the_environment_says_which_project_and_storage(monkeypatch: pytest.Monk
     monkeypatch.setenv("AUTOGRAMS_PROJECT", "mine")
     monkeypatch.setenv("AUTOGRAMS_STORAGE", "s3://bucket/folder")
     assert (project_root(), storage_root()) == (tmp_path / "mine", "s3://bucket/folder")
-    assert build_resources()["workspace"] == Workspace(tmp_path / "mine", UPath("s3://bucket/folder"))
+    assert build_resources()["workspace"] == Workspace(
+        tmp_path / "mine", UPath("s3://bucket/folder"), beside=tmp_path / "storage"
+    )
 
 
 def test_the_workspace_file_loads() -> None:
