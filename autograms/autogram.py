@@ -276,6 +276,8 @@ class Autogram:
     def begin_turn(self, context: Context, user_reply: str | None, kwargs: dict[str, Any]) -> Any:
         """Hand the user's text to the program; return its first effect."""
         memory = context.memory
+        if user_reply is not None:  # half a surrogate pair is no text that could be stored
+            user_reply = user_reply.encode("utf-8", "replace").decode()
         starts = context.greenlet is None or context.greenlet.dead
         text = _kwargs_text(memory, kwargs) if starts else None
         memory.turns.append(Turn("user", user_reply, context.next_call, kwargs=text))

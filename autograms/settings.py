@@ -56,6 +56,9 @@ _WITHOUT_EFFECT = {
     "agent_name": "roles are the chat API's",
     "user_name": "roles are the chat API's",
     "instruction_name": "set instruction_template",
+    "classifier_proxy_port": "decisions go to the chatbot's endpoint; set base_url, and classifier_path for the model",
+    "embedding_proxy_port": "embeddings go to the chatbot's endpoint; set base_url, and embedding_path for the model",
+    "embedding_type": "embeddings go to the chatbot's endpoint; set embedding_path for the model",
 }
 _PROVIDERS = {"proxy": "openai", "huggingface_tgi": "openai", "huggingface": "checkpoint"}
 
@@ -91,12 +94,9 @@ class AutogramConfig(_Strict):
     chatbot_path: str = "gpt-4o-mini"
     classifier_type: str | None = None
     classifier_path: str | None = None
-    embedding_type: str | None = None
     embedding_path: str = "text-embedding-3-small"
     base_url: str | None = None
     chatbot_proxy_port: int | None = None
-    classifier_proxy_port: int | None = None
-    embedding_proxy_port: int | None = None
     max_tokens: int | None = None
     chatbot_generation_args: dict[str, Any] = Field(default_factory=dict)
     chatbot_max_tries: int = Field(default=6, ge=1)
@@ -148,10 +148,10 @@ class AutogramConfig(_Strict):
     @property
     def classifier_model(self) -> str | None:
         """``provider/model`` of the deciding model, ``None`` where it is the generating one."""
-        if self.classifier_path is None:
+        if self.classifier_path is None and self.classifier_type is None:
             return None
         provider = self.classifier_type or self.chatbot_type
-        return f"{_PROVIDERS.get(provider, provider)}/{self.classifier_path}"
+        return f"{_PROVIDERS.get(provider, provider)}/{self.classifier_path or self.chatbot_path}"
 
     @property
     def endpoint(self) -> str | None:
@@ -500,11 +500,19 @@ def load_project(root: str | os.PathLike[str] | None = None) -> Project:
     for key in data:
         if key not in ("defaults", "autograms"):
             raise SettingsError(f"{file}: unknown table [{key}]{nearest(key, ('defaults', 'autograms'))}")
+    if not isinstance(data.get("defaults", {}), dict):
+        raise SettingsError(f"{file}: defaults is {data['defaults']!r}; expected a table [defaults]")
     tables = data.get("autograms", {})
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise SettingsError(f"{file}: [autograms] holds {name!r}; expected tables such as [autograms.{name}]")
-    return Project(folder, data.get("defaults", {}), tables)
+    project = Project(folder, data.get("defaults", {}), tables)
+    for name in sorted(set(tables) - set(project.names())):
+        warnings.warn(
+            f"{file}: [autograms.{name}] has no effect: there is no chatbots/{name}.py{nearest(name, project.names())}",
+            stacklevel=2,
+        )
+    return project
 
 
 def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

@@ -48,8 +48,9 @@ def write_results(folder: Path, memories: list[Memory]) -> None:
     for index, memory in enumerate(memories):
         save_pickle(folder / f"example{index}.pkl", memory)
     write_memories(folder / TABLE, memories)
-    for path in _examples(folder)[len(memories) :]:
-        path.unlink()
+    for path in _examples(folder):
+        if _number(path)[0] >= len(memories):
+            path.unlink()
 
 
 def read_results(folder: Path) -> list[Memory]:
@@ -84,7 +85,7 @@ def read_saved_conversation(path: Path) -> str:
     from autograms.conversation.saved import dumps, loads
 
     if path.suffix == ".pkl":
-        return dumps(load_pickle(path))
+        return dumps(load_pickle(path).of_one_side("chatbot"))
     try:
         text = path.read_text(encoding="utf-8")
         loads(text)
@@ -95,8 +96,11 @@ def read_saved_conversation(path: Path) -> str:
     return text
 
 
+_OWN_NAME = re.compile(r"example\d+\.pkl")
+
+
 def _examples(folder: Path) -> list[Path]:
-    return sorted(folder.glob("example[0-9]*.pkl"), key=_number)
+    return sorted((path for path in folder.glob("example*.pkl") if _OWN_NAME.fullmatch(path.name)), key=_number)
 
 
 def _number(path: Path) -> tuple[int, str]:

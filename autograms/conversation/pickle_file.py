@@ -14,6 +14,7 @@ import pickletools
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from autograms.conversation.atomic import AnyPath, replacing, storage_path
+from autograms.conversation.checking import check
 from autograms.conversation.foreign import is_foreign, memory_from_foreign
 from autograms.conversation.record import Memory
 from autograms.errors import RecordError
@@ -55,7 +56,9 @@ def load_pickle(path: AnyPath | UPath) -> Memory:
         _scan(raw)
         data = _Unpickler(io.BytesIO(raw)).load()
         _check_plain(data)
-        return memory_from_foreign(data) if is_foreign(data) else Memory.from_dict(data)
+        memory = memory_from_foreign(data) if is_foreign(data) else Memory.from_dict(data)
+        check(memory)
+        return memory
     except RecordError as error:
         raise RecordError(f"{path}: {error}") from None
     except (*_READ_ERRORS, MemoryError, RecursionError, OverflowError) as error:

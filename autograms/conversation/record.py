@@ -14,6 +14,7 @@ What belongs here: the data, and reading prompts back out of it. What does not: 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -207,6 +208,17 @@ class Memory:
         if prompt.ask != NONE:
             chosen.append(messages[prompt.ask])
         return wire_messages(chosen)
+
+    def of_one_side(self, side: str) -> Memory:
+        """Return the memory of one program alone, which it can be resumed from: the other's calls stand behind its own.
+
+        Raises:
+            RecordError: Where the two programs' calls are mixed.
+        """
+        own = [call for call in self.calls if call.side == side]
+        if own != self.calls[: len(own)]:
+            raise RecordError(f"the calls of the {side}'s program do not stand first; it cannot be resumed")
+        return dataclasses.replace(self, calls=own, live=None)
 
     def transcript(self) -> list[dict[str, str]]:
         """Return what was said as ``{"role", "content"}``, empty turns left out."""

@@ -24,12 +24,15 @@ from autograms.simulation.simulator import Simulator
 __all__ = ["budget_of", "open_simulator", "scenarios_of"]
 
 
-def open_simulator(project: Project, name: str, *, unasked: bool = False) -> Simulator:
-    """Open an autogram and its userbot as they are simulated, with supervisors.
+def open_simulator(
+    project: Project, name: str, *, deployed: Model | str | None = None, unasked: bool = False
+) -> Simulator:
+    """Open an autogram and its userbot as they are simulated, with supervisors, or as the autogram is deployed.
 
     Args:
         project: The project.
         name: The autogram.
+        deployed: Run the deployed autogram, without supervisors, on this model instead of the settings'.
         unasked: Give them models that are never asked and need no key, to plan with.
 
     Raises:
@@ -41,8 +44,8 @@ def open_simulator(project: Project, name: str, *, unasked: bool = False) -> Sim
     chatbot = Autogram.from_file(
         project.chatbot_file(name),
         _config(settings.config, settings.base_url, f"[autograms.{name}.config]"),
-        model=_model(settings.model, unasked),
-        supervisor_mode=True,
+        model=deployed or _model(settings.model, unasked),
+        supervisor_mode=deployed is None,
         name=name,
     )
     file = project.userbot_file(settings)
@@ -52,6 +55,8 @@ def open_simulator(project: Project, name: str, *, unasked: bool = False) -> Sim
         userbot = Autogram(plain_user.chatbot, config, model, name="plain_user", side="user")
     else:
         userbot = Autogram.from_file(file, config, model=model, side="user")
+    if deployed is not None:
+        return Simulator(chatbot, userbot, concurrency=settings.evaluation.batch_size)
     return Simulator(
         chatbot,
         userbot,

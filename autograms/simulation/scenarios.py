@@ -156,8 +156,8 @@ def _check(row: Any, where: str, num_turns: int) -> dict[str, Any]:
         raise ScenarioError(f"{where}: user_goes_first is {checked['user_goes_first']!r}; expected true or false")
     seed = row.get("seed")
     if seed is not None:
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise ScenarioError(f"{where}: seed is {seed!r}; expected a whole number")
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise ScenarioError(f"{where}: seed is {seed!r}; expected a whole number from 0 to 2**63 - 1")
         checked["seed"] = seed
     return checked
 

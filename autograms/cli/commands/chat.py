@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autograms.errors import AutogramsError
+from autograms.errors import AutogramsError, ProgramError, classify
 
 if TYPE_CHECKING:
     from autograms.autogram import Autogram
@@ -79,20 +79,26 @@ class _Session:
         if self._file is not None and self._file.exists():
             self._load(self._file)
         elif not user_goes_first:
-            self._turn(None)
+            self._say(None)
         while (text := _ask()) is not None:
             if text.startswith("/"):
                 self._command(text)
             else:
                 self._say(text)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str | None) -> None:
         try:
             self._turn(text)
         except AutogramsError as error:
             if not sys.stdin.isatty():
                 raise
             print(f"error: {error}", file=sys.stderr)
+        except Exception as error:  # whatever the program raised: its author's to see, and the conversation goes on
+            failure = classify(error, self._autogram.files)
+            told = f"{failure.place or 'the program'}: {failure.error}: {failure.message}"
+            if not sys.stdin.isatty():
+                raise ProgramError(told) from error
+            print(f"error: {told}", file=sys.stderr)
 
     def _turn(self, text: str | None) -> None:
         answer, self._memory = self._autogram.reply(text, self._memory)

@@ -51,16 +51,15 @@ def materialize(
 def _check(project: Project, name: str) -> None:
     """Find what is wrong with an autogram's files before a run is started for it."""
     from autograms.autogram import load_autogram
-    from autograms.simulation.scenarios import load_scenarios
+    from autograms.simulation.project import scenarios_of
 
     chatbot = project.chatbot_file(name)
     settings = project.settings(name)
-    userbot, scenarios = project.userbot_file(settings), project.scenario_file(settings)
+    userbot = project.userbot_file(settings)
     load_autogram(chatbot)
     if userbot is not None:
         load_autogram(userbot)
-    if scenarios is not None:
-        load_scenarios(scenarios, num_turns=settings.num_turns, seed=settings.seed)
+    scenarios_of(project, settings)
 
 
 def _forced(select: str) -> str:
