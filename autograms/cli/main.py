@@ -21,6 +21,7 @@ from autograms.cli.commands.evaluate import evaluate
 from autograms.cli.commands.export import export
 from autograms.cli.commands.finetune import finetune
 from autograms.cli.commands.graph import graph
+from autograms.cli.commands.import_chats import import_chats
 from autograms.cli.commands.init import init
 from autograms.cli.commands.materialize import materialize
 from autograms.cli.commands.plan import plan
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "graph": (graph, "show a program's flow as Mermaid or SVG"),
     "simulate": (simulate, "simulate conversations into a folder"),
     "branch": (branch, "go on otherwise from a call of saved conversations"),
+    "import": (import_chats, "take in conversations from elsewhere"),
     "dataset": (dataset, "build training rows from a folder"),
     "finetune": (finetune, "finetune a model on a folder"),
     "evaluate": (evaluate, "measure what the models learned"),
