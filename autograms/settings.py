@@ -294,6 +294,7 @@ class EvaluationSettings(_Strict):
         max_new_tokens: Longest answer in tokens.
         batch_size: Conversations that are answered at once.
         judge: ``provider/model`` of a judge, or ``None``.
+        judge_base_url: URL of the judge's OpenAI-compatible endpoint; ``OPENAI_BASE_URL`` where unset.
         seed: Seed of the bootstrap.
     """
 
@@ -302,6 +303,7 @@ class EvaluationSettings(_Strict):
     max_new_tokens: int = Field(default=128, ge=1)
     batch_size: int = Field(default=32, ge=1)
     judge: str | None = None
+    judge_base_url: str | None = None
     seed: int = 0
 
 
@@ -350,8 +352,8 @@ class AutogramSettings(_Strict):
         on_userbot_fault: What is done with a conversation whose user did something wrong (a role flip, a leaked
             scenario, a loop of goodbyes, a repeated or empty turn, an early stop): ``keep``, ``drop`` or ``retry``.
         branches: Continuations that are made of each conversation, from one of its calls on.
-        rejected: ``student``: the model of ``student`` is asked what supervisors answered, on the same prompts, and what
-            it answers otherwise is kept as rejected.
+        rejected: ``student``: the model of ``student`` is asked what supervisors answered, on the same prompts, and
+            what it answers otherwise is kept as rejected.
         student: ``provider/model`` of the student, for ``rejected``.
         budget_usd: US dollars that one simulation may cost; any amount where unset.
         budget_calls: Model calls that one simulation may pay for; any number where unset.

@@ -23,6 +23,7 @@ __all__ = ["Transport"]
 
 _CONNECT_SECONDS = 20.0
 _KEY_LIKE = re.compile(r"\b(sk-|Bearer )[A-Za-z0-9_*.-]{8,}")
+_SHORTEST_KEY = 12
 _NEVER_PASSES = ("insufficient_quota", "billing_hard_limit_reached", "Request too large")
 _CERTAIN = (aiohttp.InvalidURL, aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError)
 """Failures without an answer that are the same at the next try."""
@@ -119,6 +120,11 @@ class Transport:
             await asyncio.sleep(wait)
             timeout = self._time_left(trial.ends - limiter.clock())
 
+    def without_key(self, body: bytes) -> bytes:
+        """Return an answer's body without the key that was sent, which some endpoints say back."""
+        key = self._headers.get("Authorization", "").removeprefix("Bearer ").encode()
+        return body.replace(key, b"***") if len(key) >= _SHORTEST_KEY else body
+
     async def close(self) -> None:
         """Close the connections of every event loop."""
         here = asyncio.get_running_loop()
@@ -198,7 +204,7 @@ class _Trial:
             ModelError: Where the error cannot pass, or it was the last try.
         """
         self.sends += 1
-        message = error_message(body)
+        message = error_message(self.transport.without_key(body))
         if not passes(status) or any(word in message for word in _NEVER_PASSES):
             raise self._final(status, headers, message)
         asked = retry_after(headers) if status in (429, 503) or status >= 500 else None

@@ -207,6 +207,15 @@ def test_arguments_win_over_the_environment(endpoint: Endpoint, monkeypatch: pyt
     assert answer(OpenAIModel("small", base_url=endpoint.url, api_key="right-key"), asked()).text
 
 
+def test_a_key_that_the_endpoint_says_back_is_not_told(endpoint: Endpoint) -> None:
+    key = "gsk_0123456789abcdef0123456789abcdef"
+    endpoint.script(failures=[{"status": 401, "first": 1, "message": f"Incorrect API key provided: {key}"}])
+    with pytest.raises(CredentialsError) as error:
+        answer(OpenAIModel("small", base_url=endpoint.url, api_key=key), asked())
+    assert key not in str(error.value)
+    assert "Incorrect API key" in str(error.value)
+
+
 def test_no_key_sends_no_header(endpoint: Endpoint) -> None:
     endpoint.script(record=True)
     answer(OpenAIModel("small", base_url=endpoint.url), asked())
