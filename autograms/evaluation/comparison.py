@@ -67,7 +67,9 @@ def render_comparison(
         body.append(f"<p>{_text(verdict)}.</p>")
     body.append(_summary(columns, expected, scenarios))
     if any(key in expected for key in scenarios):
-        body.append('<label><input type="checkbox" id="only"> only conversations in which a model differs</label>')
+        body.append(
+            '<label><input type="checkbox" id="only"> only conversations in which a trained model differs</label>'
+        )
     body += [_conversation(key, columns, expected.get(key)) for key in scenarios]
     return _PAGE.format(title=_text(title), style=_STYLE, body="\n".join(body))
 
@@ -107,7 +109,8 @@ def _conversation(key: str, columns: Mapping[str, Mapping[str, Memory]], expecte
     cells = [_column(name, found.get(key), expected, states[name]) for name, found in columns.items()]
     if expected is not None:
         cells.append(_column(_SUPERVISOR, expected, None, ""))
-    agreed = " class=agreed" if set(states.values()) == {"same"} else ""
+    trained = [state for name, state in states.items() if name != _NAMES["base"]] or list(states.values())
+    agreed = " class=agreed" if set(trained) == {"same"} else ""
     return f'<section{agreed}><h2>{_text(key)}</h2><div class="models">{"".join(cells)}</div></section>'
 
 

@@ -165,7 +165,7 @@ def _figures(
         from autograms.evaluation.judge import win_rate
         from autograms.models import resolve_model
 
-        judge = resolve_model(settings.judge)
+        judge = resolve_model(settings.judge, base_url=settings.judge_base_url)
         base = scored["base"].answers
         for key in [key for key in scored if key != "base"]:
             figures[key]["win_rate"] = win_rate(judge, rows, scored[key].answers, base, seed=settings.seed)

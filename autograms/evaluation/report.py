@@ -87,10 +87,8 @@ def _conversations(models: Sequence[Scored], comparison: Path | None) -> list[st
     lines = ["## Conversations in deployment, side by side", ""]
     if comparison is not None:
         count = len(shown[0].conversations)
-        lines += [
-            f"The first of {count}; all of them, beside the supervisors': [{comparison.name}]({comparison.name})",
-            "",
-        ]
+        link = f"[{comparison.name}]({comparison.name})"
+        lines += [f"The first ones; all {count}, beside what the supervisors said: {link}", ""]
     by_key = [{memory.scenario: memory for memory in model.conversations} for model in shown]
     for memory in shown[0].conversations[:_CONVERSATIONS]:
         lines += [f"### Scenario `{memory.scenario}`", ""]

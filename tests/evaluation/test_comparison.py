@@ -64,9 +64,13 @@ def test_words_that_the_supervisor_did_not_say_are_marked() -> None:
 
 
 def test_agreeing_conversations_can_be_hidden() -> None:
-    same = Page(render_comparison("t", {"sft": [talk("s", "a")]}, [talk("s", "a")]))
+    same = Page(render_comparison("t", {"base": [talk("s", "b")], "sft": [talk("s", "a")]}, [talk("s", "a")]))
     assert same.with_class("agreed") == 1
     assert ("input", {"type": "checkbox", "id": "only"}) in same.tags
+
+
+def test_a_trained_model_that_differs_is_never_hidden(page: Page) -> None:
+    assert page.with_class("agreed") == 1  # s1: the base differs, both trained models agree
 
 
 def test_without_supervised_conversations_nothing_is_compared() -> None:
