@@ -115,7 +115,11 @@ class _Writer:
                 self.written.personas = await self._personas()
             while len(self.kept) < commission.count and fruitless < _FRUITLESS:
                 before = len(self.kept)
-                await self._batch()
+                try:
+                    await self._batch()
+                except OutputError:  # paid for, like what is kept so far: one malformed batch ends nothing
+                    if not self.kept and fruitless + 1 == _FRUITLESS:
+                        raise
                 fruitless = fruitless + 1 if len(self.kept) == before else 0
         finally:
             await self.model.close()

@@ -81,3 +81,16 @@ def test_without_fields_or_examples_nothing_is_asked():
 def test_an_answer_of_another_form_is_an_error():
     with pytest.raises(OutputError, match="form"):
         write_scenarios(ScriptedModel([json.dumps({"scenarios": [{"wosh": "x"}]})]), Commission("x", 1, ("wish",)))
+
+
+def test_one_malformed_batch_ends_nothing():
+    author = Author()
+    calls = []
+
+    def answer(request):
+        calls.append(request)
+        return "no JSON" if len(calls) == 2 else author(request)
+
+    written = write_scenarios(ScriptedModel(answer), Commission("a shop", 5, fields=("wish",)))
+    assert len(written.scenarios) == 5
+    assert written.calls == len(calls) == 4
