@@ -105,7 +105,8 @@ def run_openai_job(
     if recipe.suffix:
         request["suffix"] = recipe.suffix
     files = [path for path in (train_file, validation_file) if path is not None]
-    fingerprint = _digest(json.dumps([request, *(_file_digest(path) for path in files)], sort_keys=True).encode())
+    asked = [str(client.base_url), request, *(_file_digest(path) for path in files)]
+    fingerprint = _digest(json.dumps(asked, sort_keys=True).encode())
     try:
         with terminations_interrupt(), client:
             job, reattached = _find_or_create(client, state, request, files, fingerprint)

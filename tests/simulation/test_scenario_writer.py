@@ -80,7 +80,8 @@ def test_without_fields_or_examples_nothing_is_asked():
 
 def test_an_answer_of_another_form_is_an_error():
     with pytest.raises(OutputError, match="form"):
-        write_scenarios(ScriptedModel([json.dumps({"scenarios": [{"wosh": "x"}]})]), Commission("x", 1, ("wish",)))
+        wrong = ScriptedModel(lambda request: json.dumps({"scenarios": [{"wosh": "x"}]}))
+        write_scenarios(wrong, Commission("x", 1, ("wish",)))
 
 
 def test_one_malformed_batch_ends_nothing():
