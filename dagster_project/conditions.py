@@ -82,8 +82,8 @@ def _sensor() -> dg.AutomationConditionSensorDefinition:
             use_user_code_server=True,  # the conditions are this project's own
             minimum_interval_seconds=30,
             description=(
-                "Runs the chain of every autogram that is new or changed, by the assets' automation conditions; registers "
-                "no partitions. Use it or autogram_files, not both. Off until switched on."
+                "Runs the chain of every autogram that is new or changed, by the assets' automation conditions; "
+                "registers no partitions. Use it or autogram_files, not both. Off until switched on."
             ),
         )
 
