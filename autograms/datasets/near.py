@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from autograms.conversation.record import Call
 from autograms.datasets.prompts import ENCODING, RowMessage
+from autograms.errors import DatasetError
 
 if TYPE_CHECKING:
     from datasketch import MinHash, MinHashLSH
@@ -38,9 +39,16 @@ class NearDuplicates:
 
     Args:
         threshold: Jaccard similarity of the texts' pieces from which on two are near-duplicates.
+
+    Raises:
+        DatasetError: Where the library that makes the sketches is not installed.
     """
 
     def __init__(self, threshold: float) -> None:
+        try:
+            import datasketch  # noqa: F401
+        except ImportError:
+            raise DatasetError("near_duplicates needs the package datasketch: pip install datasketch") from None
         self._threshold = threshold
         self._sketches: list[MinHash] = []
         self._buckets: list[_Bucket] = []

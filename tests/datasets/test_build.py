@@ -233,15 +233,3 @@ def test_pandas_reads_stored_rows(tmp_path: Path) -> None:
     frame = pd.read_parquet(tmp_path / "dpo.parquet")
     assert list(frame["chosen"]) == table["chosen"].to_pylist()
     assert chat_messages(frame["prompt"][0]) == chat_messages(table["prompt"][0].as_py())
-
-
-@pytest.mark.long
-def test_datasets_reads_stored_rows(tmp_path: Path) -> None:
-    from datasets import load_dataset
-
-    table = build_sft(desk_memories(5), DEFAULTS).table
-    pq.write_table(table, tmp_path / "sft.parquet", compression="zstd")
-    read = load_dataset(
-        "parquet", data_files=str(tmp_path / "sft.parquet"), split="train", cache_dir=str(tmp_path / "cache")
-    )
-    assert read.to_list() == table.to_pylist()

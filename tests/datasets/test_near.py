@@ -8,6 +8,7 @@ import pytest
 
 from autograms.conversation.record import Memory
 from autograms.datasets import build_dpo, build_sft
+from autograms.errors import DatasetError
 from autograms.settings import DatasetSettings
 from tests.memories import Recorder
 
@@ -113,5 +114,5 @@ def test_a_call_without_pairs_keeps_no_pair_out() -> None:
 def test_the_library_is_imported_only_when_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasketch", None)
     assert len(build_sft([memory("a", LONG)], DatasetSettings()).table) == 1
-    with pytest.raises(ImportError):
+    with pytest.raises(DatasetError, match="pip install datasketch"):
         build_sft([memory("a", LONG)], NEAR)
