@@ -54,7 +54,7 @@ def open_simulator(
     if file is None:
         userbot = Autogram(plain_user.chatbot, config, model, name="plain_user", side="user")
     else:
-        userbot = Autogram.from_file(file, config, model=model, side="user")
+        userbot = Autogram.from_file(file, config, model=model, supervisor_mode=True, side="user")
     if deployed is not None:
         return Simulator(chatbot, userbot, concurrency=settings.evaluation.batch_size)
     return Simulator(
