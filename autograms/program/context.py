@@ -331,10 +331,7 @@ class Context:
 
     def arriving(self) -> bool:
         """Tell whether a resume at an address has just come to the call that it goes on behind."""
-        if not self.frames or not self.frames[-1].arriving:
-            return False
-        self.frames[-1].arriving = False
-        return True
+        return bool(self.frames) and self.frames[-1].arrived()
 
     def refuse_inside(self, what: str) -> None:
         """Refuse what may not happen inside a supervisor, such as a jump.

@@ -48,6 +48,11 @@ class Frame:
         self.address = address
         return False
 
+    def arrived(self) -> bool:
+        """Tell, once, whether a resume has just come to the call that it goes on behind."""
+        arriving, self.arriving = self.arriving, False
+        return arriving
+
     def leave(self) -> None:
         """Take the note back: the statement is behind."""
         self.address, self.arriving = None, False

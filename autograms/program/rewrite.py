@@ -293,7 +293,10 @@ class _Writer:
             return [], [node]
         head = self.own(node)
         self.reachable.update(head)
-        return head, [*self._arrive(head), node, *self._leave(head)]
+        said: ast.stmt = node
+        if head and _speaks(node):  # a resume goes on behind it; its arguments may need what nobody has computed
+            said = _if(_expr(f"not {_FRAME}.arrived()"), [node])
+        return head, [*self._arrive(head), said, *self._leave(head)]
 
     def _arrive(self, head: list[str]) -> list[ast.stmt]:
         if not head:
@@ -416,6 +419,13 @@ class _PassJumps(ast.NodeTransformer):
     def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
         """Leave inner functions as they are."""
         return node
+
+
+def _speaks(node: ast.stmt) -> bool:
+    """Tell whether a statement is a call that ends the turn, and nothing else."""
+    function = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+    return name in ("reply", "reply_instruction", "reply_suffix", "EXIT")
 
 
 def _loop(number: int) -> str:
