@@ -3,14 +3,18 @@
 What does not belong here: running the program.
 """
 
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 import pyarrow as pa
 
-from autograms.errors import SettingsError
+from autograms.errors import ProgramFileError, SettingsError
 from autograms_assets.describe import PROGRAMS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import Program, value_version
 from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.pictures import inline_svg
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.stored import Stored
 from autograms_assets.workspace import Sources, Workspace
@@ -70,9 +74,27 @@ def _made(sources: Sources, table: pa.Table) -> Made:
         "rows": table.num_rows,
         "files": {"md": "\n".join(f"- `{row['file']}` ({row['role']})" for row in table.to_pylist())},
         "lines": entry.text.count("\n"),
+        **_flow(entry.path),
         "program": {"md": f"```python\n{text}\n```"},
     }
     return Made(sources.digest, summary, table=table)
+
+
+def _flow(path: Path) -> dict[str, Any]:
+    from autograms.program.graph import program_graph
+
+    try:
+        graph = program_graph(path)
+    except ProgramFileError as error:
+        return {"flow": f"not shown: {error}"}
+    return {
+        "flow": inline_svg(graph.svg(), f"flow of {path.stem}"),
+        "flow as Mermaid": {"md": _fenced(graph.mermaid())},
+    }
+
+
+def _fenced(text: str) -> str:
+    return f"```mermaid\n{text}\n```"
 
 
 def _table(sources: Sources) -> pa.Table:

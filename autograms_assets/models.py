@@ -12,7 +12,7 @@ import dagster as dg
 import pyarrow as pa
 from dagster._core.errors import DagsterPipesExecutionError  # not among the names that dagster exports
 
-from autograms.settings import SftRecipe
+from autograms.settings import DpoRecipe, SftRecipe
 from autograms_assets.checks import model_checks, model_verdicts
 from autograms_assets.describe import MODELS, described
 from autograms_assets.failures import clear_failures
@@ -78,6 +78,8 @@ def dpo_model(
         recipe = workspace.settings(context.partition_key).dpo
         place = workspace.folder("dpo_model", context.partition_key)
         depends_on = {"pairs": dpo_dataset.version, **_recipe_that_counts(recipe)}
+        if recipe.rounds > 1:
+            depends_on["conversations"] = workspace.stored("conversation_memories", context.partition_key).version
         base = None
         if recipe.model == "sft":
             sft = workspace.folder("sft_model", context.partition_key)
@@ -112,19 +114,38 @@ class _Training:
             return self._nothing()
         if self.recipe.backend == "openai":
             return self._train_at_endpoint(table)
-        result = self._train(table)
+        result = self._train_rounds(table) if isinstance(self.recipe, DpoRecipe) else self._train(table)
         version = folder_version(self.place.work, _WEIGHTS)
         return Made(version, _summary(result, self.place), model_verdicts(result.audit))
 
-    def _train(self, table: pa.Table) -> "TrainingResult":
+    def _train_rounds(self, pairs: pa.Table) -> "TrainingResult":
+        from autograms.conversation.parquet import stream_memories
+        from autograms.rounds import train_rounds
+
+        name, recipe = self.context.partition_key, self.recipe
+        assert isinstance(recipe, DpoRecipe)
+        memories = self.workspace.stored("conversation_memories", name)
+        return train_rounds(
+            pairs,
+            recipe.rounds,
+            base=self.base.local() if self.base else recipe.model,
+            output_dir=self.place.work,
+            scratch=self.workspace.scratch("dpo_model", name),
+            train=self._train,
+            memories=lambda: stream_memories(memories.path),
+            settings=self.workspace.settings(name).dataset,
+            tell=self.context.log.info,
+        )
+
+    def _train(self, table: pa.Table, base: Path | str | None = None, target: Path | None = None) -> "TrainingResult":
         from autograms.finetuning.job import finish_job, prepare_job
 
         job = prepare_job(
             self.kind,
             table,
             self.recipe,
-            self.place.work,
-            base=self.base.local() if self.base else None,
+            target or self.place.work,
+            base=base,
             name=self.context.partition_key,
             resume=not self.force,
         )

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["LONGEST_IN_PLACE", "counted", "inline_png", "small_bars", "small_curve"]
+__all__ = ["LONGEST_IN_PLACE", "counted", "inline_png", "inline_svg", "small_bars", "small_curve"]
 
 LONGEST_IN_PLACE = 999
 """Characters of Markdown that Dagster's UI shows without being asked."""
@@ -31,6 +31,16 @@ def inline_png(path: Path, title: str) -> dict[str, str]:
         title: What is read out where the picture cannot be seen.
     """
     return {"md": f"![{title}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"}
+
+
+def inline_svg(svg: str, title: str) -> dict[str, str]:
+    """Return a picture as a summary's Markdown value, shown when it is asked for.
+
+    Args:
+        svg: The picture.
+        title: What is read out where the picture cannot be seen.
+    """
+    return {"md": f"![{title}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"}
 
 
 def small_curve(points: Sequence[Point], title: str) -> dict[str, str] | None:

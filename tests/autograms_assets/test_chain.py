@@ -1,6 +1,8 @@
 """From the autogram to the datasets: what is made, what is reused, what fails and how."""
 
+import base64
 import json
+import xml.etree.ElementTree as ElementTree
 
 import pyarrow.parquet as pq
 import pytest
@@ -46,6 +48,18 @@ def test_metadata_says_what_people_look_for(chain: Chain) -> None:
     assert first.metadata["sft_dataset"]["train rows"] == 8
     assert "10 rows** (8 train, 2 validation)" in first.metadata["sft_dataset"]["report"]
     assert "```python" in first.metadata["autogram"]["program"]
+
+
+def test_the_flow_of_a_program_is_shown(chain: Chain, project: ScratchProject) -> None:
+    shown = chain.run("autogram").metadata["autogram"]
+    picture = base64.b64decode(shown["flow"].removeprefix("![flow of desk](data:image/svg+xml;base64,").rstrip(")"))
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    assert "Answer formally." in shown["flow as Mermaid"]
+    project.add("desk", "from _bot import chatbot")
+    project.write("chatbots/_bot.py", CHATBOT)
+    outcome = chain.run("autogram", "scenarios", "conversation_memories")
+    assert outcome.success, outcome.failures
+    assert "not shown: " in outcome.metadata["autogram"]["flow"]
 
 
 def test_what_is_reused_tells_the_same_again(chain: Chain) -> None:
