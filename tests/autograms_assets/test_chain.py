@@ -263,3 +263,16 @@ def test_every_column_is_described(chain: Chain) -> None:
     for asset, found in chain.run().metadata.items():
         without = [column.name for column in found["dagster/column_schema"].columns if not column.description]
         assert (asset, without) == (asset, [])
+
+
+def test_a_sample_of_the_scenarios(chain: Chain, project: ScratchProject) -> None:
+    project.edit("autograms.toml", "[defaults.sft]", "[defaults.sample]\nn = 3\n[defaults.sft]")
+    assert chain.run("autogram", "scenarios").metadata["scenarios"]["dagster/row_count"] == 3
+
+
+def test_wrong_scenarios_can_be_left_out(chain: Chain, project: ScratchProject) -> None:
+    rows = json.loads(scenario_rows("lamp", "desk"))
+    project.write("scenarios/items.json", json.dumps([*rows, {"num_turns": -1}]))
+    assert "scenarios" in chain.run("autogram", "scenarios").failures
+    project.edit("autograms.toml", "num_turns = 1", "num_turns = 1\nskip_bad_scenarios = true")
+    assert chain.run("autogram", "scenarios").metadata["scenarios"]["dagster/row_count"] == 2

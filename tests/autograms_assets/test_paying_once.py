@@ -155,3 +155,32 @@ def test_a_line_that_moves_changes_no_row(paying: Chain) -> None:
     paying.project.add("desk", "import json\n" + CHATBOT)
     second = paying.run(*rows)
     assert second.versions["sft_dataset"] == first.versions["sft_dataset"]
+
+
+def budgeted(project: ScratchProject, **settings: object) -> None:
+    lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+    text = (project.root / "autograms.toml").read_text().partition("budget_calls")[0]
+    project.write("autograms.toml", text + lines)
+
+
+def test_an_estimate_above_the_budget_is_refused_before_anything_is_spent(
+    paying: Chain, endpoint: Endpoint, project: ScratchProject
+) -> None:
+    budgeted(project, budget_calls=5)
+    outcome = paying.run(*UP_TO_MEMORIES)
+    assert list(outcome.failures) == ["conversation_memories"]
+    assert "budget" in outcome.failures["conversation_memories"]
+    assert endpoint.stats()["requests"] == 0
+
+
+def test_a_budget_that_is_spent_is_gone_on_from_with_a_larger_one(
+    paying: Chain, endpoint: Endpoint, project: ScratchProject
+) -> None:
+    budgeted(project, budget_calls=5, over_budget="spend")
+    paying.run(*UP_TO_MEMORIES)
+    assert 0 < endpoint.stats()["requests"] <= 5
+    budgeted(project, budget_calls=50, over_budget="spend")
+    outcome = paying.run(*UP_TO_MEMORIES)
+    assert outcome.success, outcome.failures
+    assert endpoint.stats()["requests"] == CALLS * len(ITEMS)
+    assert paid(paying, endpoint) == 0
