@@ -1,14 +1,15 @@
-"""A further round of preference training: the trained student answers again, and its own mistakes become pairs.
+"""Rounds of preference training: the trained student answers again, and its own mistakes become the next pairs.
 
 The supervisors' answers are recorded already, so a round asks the student alone. What does not belong here: asking the
-student of one conversation (``simulation.student``), rows (``datasets``), and training (``finetuning``).
+student about one conversation (``simulation.student``), rows (``datasets``), and one training (``finetuning``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,12 @@ from autograms.settings import DatasetSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OwnMistakes", "own_mistakes"]
+    from autograms.finetuning.job import TrainingResult
+
+__all__ = ["OwnMistakes", "own_mistakes", "train_rounds"]
+
+Train = Callable[["pa.Table", Path | str, Path], "TrainingResult"]
+"""Trains on pairs, from a base, into a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,75 @@ def own_mistakes(
     answers = [call for memory in asked for call in memory.calls if call.side == STUDENT]
     malformed = sum(call.error is not None for call in answers)
     return OwnMistakes(build_dpo(asked, settings).table, len(answers), malformed)
+
+
+def train_rounds(
+    pairs: pa.Table,
+    rounds: int,
+    *,
+    base: Path | str,
+    output_dir: Path,
+    scratch: Path,
+    train: Train,
+    memories: Callable[[], Iterable[Memory]],
+    settings: DatasetSettings,
+    tell: Callable[[str], None] = lambda line: None,
+) -> TrainingResult:
+    """Train on preference pairs, and then, round after round, on the last round's own mistakes.
+
+    A round whose student makes no mistake that trains is the last one.
+
+    Args:
+        pairs: The first round's pairs.
+        rounds: How many rounds, at the most.
+        base: The model that the first round starts from.
+        output_dir: The last round's model.
+        scratch: Folder for the models of the rounds before; they are removed at the end.
+        train: Trains one round.
+        memories: Returns the conversations under supervision.
+        settings: Which calls become rows, and the split.
+        tell: Told a line about each further round.
+
+    Returns:
+        The result of the last round that was trained; its metrics count the ``rounds``.
+    """
+    made: list[Path] = []
+    start = base
+    for number in range(1, rounds + 1):
+        target = output_dir if rounds == 1 else scratch / f"round{number}"
+        result = train(pairs, base, target)
+        made.append(target)
+        if number < rounds:
+            found = own_mistakes(target, memories(), settings)
+            training = found.pairs["split"].to_pylist().count("train")
+            tell(
+                f"round {number + 1}: {training} mistakes to train on, of {found.asked} answers of the student "
+                f"({found.malformed} malformed)"
+            )
+            if not training:
+                break
+            pairs, base = found.pairs, target
+    return result if made == [output_dir] else _publish(result, made, start, output_dir)
+
+
+def _publish(result: TrainingResult, made: list[Path], start: Path | str, output_dir: Path) -> TrainingResult:
+    """Put the last round's model in its place, whole, and remove the others."""
+    from autograms.finetuning.card import write_card
+
+    result.model = str(output_dir)
+    result.base = str(Path(start).resolve()) if Path(start).is_dir() else str(start)
+    result.metrics["rounds"] = float(len(made))
+    result.write(made[-1])
+    write_card(made[-1], asdict(result))
+    former = output_dir.with_name(f".{output_dir.name}.former")
+    shutil.rmtree(former, ignore_errors=True)
+    if output_dir.exists():
+        output_dir.rename(former)
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(made[-1], output_dir)
+    for folder in (former, *made[:-1]):
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
 
 
 def _without_rejected(memory: Memory) -> Memory:

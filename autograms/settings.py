@@ -276,6 +276,8 @@ class DpoRecipe(SftRecipe):
         beta: How closely the model stays to its start.
         loss_type: DPO losses, added up.
         loss_weights: A weight for each loss.
+        rounds: Trainings, one after the other: the first on the supervisors' pairs, each further one on what the
+            student of the round before answers otherwise than the supervisors.
     """
 
     model: str = "sft"
@@ -283,6 +285,7 @@ class DpoRecipe(SftRecipe):
     beta: float = Field(default=0.1, gt=0)
     loss_type: list[str] = Field(default_factory=lambda: ["sigmoid", "sft"])
     loss_weights: list[float] = Field(default_factory=lambda: [1.0, 1.0])
+    rounds: int = Field(default=1, ge=1)
 
 
 class EvaluationSettings(_Strict):

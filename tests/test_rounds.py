@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from autograms import Autogram
 from autograms.conversation.record import Memory
+from autograms.datasets import build_dpo
 from autograms.errors import EndpointError
+from autograms.finetuning import TrainingResult, read_result
 from autograms.models import Request, ScriptedModel
-from autograms.rounds import own_mistakes
+from autograms.rounds import own_mistakes, train_rounds
 from autograms.settings import DatasetSettings
 from autograms.simulation import Simulator, plain_scenarios
 
@@ -83,3 +87,103 @@ def test_a_student_that_cannot_be_asked_is_an_error(memories: list[Memory]) -> N
 
     with pytest.raises(EndpointError, match="away"):
         own_mistakes(ScriptedModel(fail), memories, DatasetSettings())
+
+
+# ---------------------------------------------------------------------------------------------------------- the rounds
+
+
+class Trainer:
+    """Stands in for training: each round's model is a folder that says what it was trained on."""
+
+    def __init__(self) -> None:
+        self.rounds: list[tuple[list[str], str]] = []
+
+    def __call__(self, pairs: pa.Table, base: Path | str, target: Path) -> TrainingResult:
+        rejected = [row["rejected"] for row in pairs.to_pylist()]
+        self.rounds.append((rejected, Path(base).name))
+        target.mkdir(parents=True)
+        (target / "config.json").write_text(json.dumps({"round": len(self.rounds)}))
+        result = TrainingResult(
+            kind="dpo",
+            name="bot",
+            model=str(target),
+            base=str(base),
+            data_hash="",
+            fingerprint="",
+            recipe={},
+            versions={},
+            device="cpu",
+            train_rows=len(rejected),
+            validation_rows=0,
+            steps=1,
+            seconds=0.0,
+            eval_loss_before=None,
+            eval_loss_after=None,
+        )
+        result.write(target)
+        return result
+
+
+@pytest.fixture
+def played(
+    memories: list[Memory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int, list[str]], tuple[Trainer, TrainingResult, list[str]]]:
+    """Train rounds; the student of each round answers the choice with the next of the given answers."""
+
+    def play(rounds: int, choices: list[str]) -> tuple[Trainer, TrainingResult, list[str]]:
+        answers, trainer, told = iter(choices), Trainer(), list[str]()
+        monkeypatch.setattr(
+            "autograms.models.checkpoint.CheckpointModel", lambda *_, **__: student(next(answers), '{"size": "large"}')
+        )
+        settings = DatasetSettings(validation_fraction=0)
+        result = train_rounds(
+            build_dpo(memories, settings).table,
+            rounds,
+            base=tmp_path / "sft",
+            output_dir=tmp_path / "out" / "model",
+            scratch=tmp_path / "scratch",
+            train=trainer,
+            memories=lambda: memories,
+            settings=settings,
+            tell=told.append,
+        )
+        return trainer, result, told
+
+    return play
+
+
+def test_one_round_is_one_training(played: Callable, tmp_path: Path) -> None:
+    trainer, result, told = played(1, [])
+    assert (len(trainer.rounds), told) == (1, [])
+    assert result.model == str(tmp_path / "out" / "model")
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_each_round_starts_from_the_last_and_trains_on_its_mistakes(played: Callable, tmp_path: Path) -> None:
+    trainer, result, told = played(3, ["a", "c"])
+    assert [(set(rejected), base) for rejected, base in trainer.rounds] == [
+        ({"c"}, "sft"),
+        ({"a"}, "round1"),
+        ({"c"}, "round2"),
+    ]
+    assert json.loads((tmp_path / "out" / "model" / "config.json").read_text()) == {"round": 3}
+    assert read_result(tmp_path / "out" / "model") == result
+    assert result.metrics["rounds"] == 3
+    assert told[0].startswith("round 2: 2 mistakes to train on, of 16 answers")
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_student_without_mistakes_ends_the_rounds(played: Callable, tmp_path: Path) -> None:
+    trainer, result, told = played(5, ["a", "b"])
+    assert len(trainer.rounds) == 2
+    assert result.metrics["rounds"] == 2
+    assert told[-1].startswith("round 3: 0 mistakes")
+    assert json.loads((tmp_path / "out" / "model" / "config.json").read_text()) == {"round": 2}
+
+
+def test_an_earlier_model_is_replaced(played: Callable, tmp_path: Path) -> None:
+    (tmp_path / "out" / "model").mkdir(parents=True)
+    (tmp_path / "out" / "model" / "stamp.json").write_text("old")
+    played(2, ["a"])
+    assert not (tmp_path / "out" / "model" / "stamp.json").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model"]

@@ -26,7 +26,7 @@ from autograms.errors import SettingsError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from autograms.settings import SftRecipe
+    from autograms.settings import DatasetSettings, SftRecipe
 
 __all__ = ["finetune"]
 
@@ -71,6 +71,9 @@ def finetune(
     beta: Annotated[
         float | None, typer.Option("--beta", help="For dpo: how closely the model stays to its start.")
     ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", help="For dpo: trainings in all, the further ones on its own mistakes.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed")] = None,
     suffix: Annotated[str | None, typer.Option("--suffix", help="For openai: part of the new model's name.")] = None,
     base_url: BaseUrl = None,
@@ -94,8 +97,9 @@ def finetune(
 
     kind = finetuning_type.rows
     recipe_type = DpoRecipe if kind == "dpo" else SftRecipe
-    if beta is not None and kind != "dpo":
-        raise SettingsError("--beta is an option of --finetuning_type dpo")
+    for flag, value in (("--beta", beta), ("--rounds", rounds)):
+        if value is not None and kind != "dpo":
+            raise SettingsError(f"{flag} is an option of --finetuning_type dpo")
     recipe_options, dataset_options = read_recipe_file(config_file, recipe_type)
     settings = build_settings(
         DatasetSettings,
@@ -122,6 +126,7 @@ def finetune(
             "truncate": truncate,
             "lora": None if lora_r is None else {"r": lora_r, "alpha": 2 * lora_r},
             "beta": beta,
+            "rounds": rounds,
             "seed": seed,
             "suffix": suffix,
         },
@@ -135,7 +140,8 @@ def finetune(
     if model_type is ProviderType.openai:
         _finetune_at_endpoint(save_dir, kind, recipe, base_url=base_url, api_key_file=api_key_file)
     else:
-        _finetune_here(built.table, recipe, output_dir or save_dir / f"{kind}_model", start=start)
+        target = output_dir or save_dir / f"{kind}_model"
+        _finetune_here(built.table, recipe, target, start=start, settings=settings, save_dir=save_dir)
 
 
 def _start(save_dir: Path, recipe: SftRecipe) -> str:
@@ -151,16 +157,32 @@ def _start(save_dir: Path, recipe: SftRecipe) -> str:
     return str(folder)
 
 
-def _finetune_here(table: pa.Table, recipe: SftRecipe, output_dir: Path, *, start: str) -> None:
+def _finetune_here(
+    table: pa.Table, recipe: SftRecipe, output_dir: Path, *, start: str, settings: DatasetSettings, save_dir: Path
+) -> None:
+    from autograms.cli.results import read_results
     from autograms.finetuning.events import describe
     from autograms.finetuning.train import train_dpo, train_sft
+    from autograms.rounds import train_rounds
     from autograms.settings import DpoRecipe
 
     def tell(event: dict[str, Any]) -> None:
         print(describe(event), flush=True)
 
     if isinstance(recipe, DpoRecipe):
-        result = train_dpo(table, recipe, output_dir, base=start, on_event=tell)
+        result = train_rounds(
+            table,
+            recipe.rounds,
+            base=start,
+            output_dir=output_dir,
+            scratch=output_dir.with_name(f".{output_dir.name}.rounds"),
+            train=lambda pairs, base, target: train_dpo(
+                pairs, recipe, target, base=base, name=output_dir.name, on_event=tell
+            ),
+            memories=lambda: read_results(save_dir),
+            settings=settings,
+            tell=lambda line: print(line, flush=True),
+        )
     else:
         result = train_sft(table, recipe, output_dir, on_event=tell)
     if result.eval_loss_before is not None and result.eval_loss_after is not None:
