@@ -61,13 +61,16 @@ def guarded(switch: Callable[..., Any], seconds: float, *args: Any) -> Any:
     if seconds and not _wake.is_set():
         _wake.set()
     try:
-        try:
-            result = switch(*args)
-        finally:
-            fired = _stop_clock(watch, outer)
-    except Halt as halt:
-        raise (halt.error or _runaway(seconds)).with_traceback(halt.__traceback__) from None
+        result = switch(*args)
+        with watch.lock:
+            watch.deadline, fired = outer, watch.fired
+    except BaseException as error:
+        if _stop_clock(watch, outer) or isinstance(error, Halt):
+            said = error.error if isinstance(error, Halt) else None
+            raise (said or _runaway(seconds)).with_traceback(error.__traceback__) from None
+        raise
     if fired:
+        _stop_clock(watch, outer)
         raise _runaway(seconds)
     return result
 
