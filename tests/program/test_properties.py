@@ -166,7 +166,7 @@ def calls_shown(memory):
     return sorted(shown)
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("examples", [25, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_the_same_live_resumed_and_at_once(examples):
     run = given(programs(), st.booleans())(check)
     settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))(run)()
