@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from greenlet import getcurrent
 
 from autograms.conversation import saved
 from autograms.conversation.checking import check
@@ -28,6 +27,7 @@ from autograms.program.context import Caller, Context, current_or_none
 from autograms.program.decorators import refuse_suspending
 from autograms.program.driver import drive, drive_here, prepare, resume, use_config
 from autograms.program.effects import FINISHED, SAID
+from autograms.program.greenlets import end
 from autograms.program.loading import LoadedProgram, load_autogram, load_program
 from autograms.program.watchdog import guarded
 from autograms.settings import AutogramConfig
@@ -268,9 +268,8 @@ class Autogram:
             return
         program, context = live.context.greenlet, live.context
         if program:
-            program.parent = getcurrent()
             with suppress(Exception):
-                guarded(program.throw, context.config.watchdog_seconds)
+                guarded(end, context.config.watchdog_seconds, program)
         context.greenlet = None
 
     def begin_turn(self, context: Context, user_reply: str | None, kwargs: dict[str, Any]) -> Any:

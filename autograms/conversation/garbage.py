@@ -16,7 +16,7 @@ def collecting_seldom() -> Iterator[None]:
     Memory is given back as usual: records go when nobody refers to them any more.
     """
     usual = gc.get_threshold()
-    gc.set_threshold(20_000, 50, 50)
+    gc.set_threshold(250_000, 50, 50)
     try:
         yield
     finally:

@@ -25,7 +25,7 @@ from autograms.conversation.prompt import add_to_wire, wire_messages
 from autograms.conversation.record import NONE, Call, Memory, Prompt, Turn
 from autograms.errors import DivergenceError, ProgramError, RunawayError, SupervisorError
 from autograms.models.base import Model, Reply, Request
-from autograms.program.effects import SAID
+from autograms.program.effects import RELEASED, SAID, Released
 from autograms.program.jumps import Frame
 from autograms.program.watchdog import Halt, go_on
 from autograms.settings import AutogramConfig
@@ -397,7 +397,10 @@ class Context:
                 "itself, or pass the work to step() or parallel_wrapper()"
             )
         assert self.driver is not None
-        return self.driver.switch(effect)
+        result = self.driver.switch(effect)
+        if result is RELEASED:
+            raise Released
+        return result
 
     def place(self) -> str | None:
         """Return ``function:line`` of the program's innermost line outside this package."""

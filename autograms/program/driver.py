@@ -25,8 +25,9 @@ from autograms import errors
 from autograms.conversation.record import Call, Memory, Prompt
 from autograms.errors import DivergenceError, OutputError, ProgramError, RunawayError
 from autograms.models.base import Model, Reply, Request, read_output
-from autograms.program.context import Context, Program, ambient, current_or_none
+from autograms.program.context import Context, ambient, current_or_none
 from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Inner, Parallel, RunStep
+from autograms.program.greenlets import begin, free
 from autograms.program.watchdog import Halt, guarded
 from autograms.settings import AutogramConfig
 
@@ -52,7 +53,7 @@ __all__ = [
 def prepare(context: Context, root: Callable[..., Any], kwargs: dict[str, Any]) -> None:
     """Put a program in its context; the first :func:`resume` begins it."""
 
-    def run() -> Any:
+    def run() -> None:
         try:
             root(**kwargs)
         except SystemExit as error:
@@ -61,9 +62,8 @@ def prepare(context: Context, root: Callable[..., Any], kwargs: dict[str, Any]) 
         except StopIteration as error:  # an event loop would take it for its own
             message = "a StopIteration left the program: next() was called on an iterator at its end"
             raise ProgramError(message).with_traceback(error.__traceback__) from None
-        return FINISHED
 
-    context.greenlet = program = Program(run)
+    context.greenlet = program = begin(run)
     program.context = context
 
 
@@ -87,6 +87,9 @@ def _enter(context: Context, switch: Callable[..., Any], *value: Any) -> Any:
         effect = guarded(switch, context.config.watchdog_seconds, *value)
     finally:
         context.driver = outer
+    if effect is FINISHED:
+        free(context.greenlet)  # type: ignore[arg-type]
+        context.greenlet = None
     if context.halted is not None:
         raise context.halted
     return effect

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from greenlet import GreenletExit
+
 from autograms.conversation.record import Call
 from autograms.models.base import Request
 
 if TYPE_CHECKING:
     from autograms.program.context import Context
 
-__all__ = ["FINISHED", "SAID", "AskModel", "Embed", "Inner", "Parallel", "RunStep"]
+__all__ = ["FINISHED", "RELEASED", "SAID", "AskModel", "Embed", "Inner", "Parallel", "Released", "RunStep"]
 
 
 class _Mark:
@@ -34,6 +36,14 @@ SAID = _Mark("SAID")
 """The program ended its turn and waits for the user."""
 FINISHED = _Mark("FINISHED")
 """The root function returned."""
+
+
+RELEASED = _Mark("RELEASED")
+"""Handed back in the place of a result: nobody goes on with the program, which ends where it stands."""
+
+
+class Released(GreenletExit):
+    """Ends a program that nobody goes on with."""
 
 
 @dataclass(slots=True)

@@ -23,19 +23,30 @@ _LEAKED_WORDS = 8
 _REPEATED_WORDS = 4
 """Words from which a turn is worth calling a repetition: people say "yes please" twice."""
 _WORD = re.compile(r"\w+")
+_PUNCTUATION = str.maketrans("", "", ".,;:!?\"'()")
 _ASSISTANT = re.compile(
     r"^\s*(assistant|agent|chatbot|support agent)\s*:"
-    r"|\bas an ai\b|\bi am an ai\b|\bi'm an ai\b|\bi am a language model\b|\bi'm a language model\b"
+    r"|\b(as|i am|i'm) an ai\b|\b(i am|i'm) a language model\b"
     r"|\b(how|what) (can|may) i (help|assist|do for) you\b"
     r"|\bis there anything else (i can|you need|you'd like)\b"
     r"|\b(thank you|thanks) for (contacting|reaching out)\b"
-    r"|\bi('m| am) here to (help|assist)\b",
-    re.IGNORECASE,
+    r"|\bi( am|'m) here to (help|assist)\b"
 )
+_ASSISTANT_SIGNS = (
+    ":",
+    "an ai",
+    "language model",
+    "i help",
+    "i assist",
+    "i do for",
+    "anything else",
+    "thank",
+    "here to",
+)
+"""One of these stands in whatever the pattern finds; looking for them is cheap."""
 _GOODBYE = re.compile(
     r"\b(good\s?bye|bye|see you|farewell|take care"
-    r"|have a (great|good|nice|lovely|wonderful) (day|evening|one|weekend))\b",
-    re.IGNORECASE,
+    r"|have a (great|good|nice|lovely|wonderful) (day|evening|one|weekend))\b"
 )
 
 
@@ -49,20 +60,25 @@ def userbot_findings(memory: Memory, scenario: Scenario) -> list[str]:
         scenario: What was simulated.
     """
     turns = [turn for turn in memory.turns if turn.role in ("user", "assistant")]
-    said = [turn.content for turn in turns if turn.role == "user" and turn.content is not None]
-    written = {call.output for call in memory.calls if call.side == "user" and call.kind == "text"}
-    secrets = [words for text in _texts(scenario.user_kwargs) if len(words := _words(text)) >= _LEAKED_WORDS]
-    findings = []
+    said = [turn.content.casefold() for turn in turns if turn.role == "user" and turn.content is not None]
+    answers = {turn.content.casefold() for turn in turns if turn.role == "assistant" and turn.content}
+    written = {call.output.casefold() for call in memory.calls if call.side == "user" and call.output is not None}
+    secrets = _secrets(scenario) if written else set()
+    findings: list[str] = []
+    plain: list[str] = []
     for number, text in enumerate(said, 1):
+        bare = text.translate(_PUNCTUATION)
+        many = bare.count(" ") >= _REPEATED_WORDS - 1
         for kind, found in (
-            ("role flip", _flips(text, turns)),
-            ("scenario leaked", text in written and any(_shares_a_run(_words(text), secret) for secret in secrets)),
+            ("role flip", _speaks_as_the_assistant(text) or (many and text in answers)),
+            ("scenario leaked", bool(secrets) and text in written and _leaks(text, secrets)),
             ("goodbye loop", number > 1 and bool(_GOODBYE.search(text) and _GOODBYE.search(said[number - 2]))),
-            ("repeated turn", _repeats(text, said[: number - 1])),
+            ("repeated turn", many and bare in plain),
             ("empty turn", not text.strip()),
         ):
             if found:
                 findings.append(f"{kind} (turn {number})")
+        plain.append(bare)
     if _stopped_early(memory, turns, len(said), scenario):
         findings.append(f"early stop (turn {len(said) + 1})")
     return findings
@@ -73,16 +89,8 @@ def kind_of(finding: str) -> str:
     return finding.partition(" (")[0]
 
 
-def _flips(text: str, turns: list[Turn]) -> bool:
-    echoed = len(_words(text)) >= _REPEATED_WORDS and any(
-        turn.role == "assistant" and turn.content == text for turn in turns
-    )
-    return echoed or bool(_ASSISTANT.search(text))
-
-
-def _repeats(text: str, earlier: list[str]) -> bool:
-    words = _words(text)
-    return len(words) >= _REPEATED_WORDS and any(_words(other) == words for other in earlier)
+def _speaks_as_the_assistant(text: str) -> bool:
+    return any(sign in text for sign in _ASSISTANT_SIGNS) and bool(_ASSISTANT.search(text))
 
 
 def _stopped_early(memory: Memory, turns: list[Turn], said: int, scenario: Scenario) -> bool:
@@ -92,13 +100,17 @@ def _stopped_early(memory: Memory, turns: list[Turn], said: int, scenario: Scena
     return not turns or (turns[-1].role == "assistant" and turns[-1].content is not None)
 
 
-def _shares_a_run(said: list[str], secret: list[str]) -> bool:
-    runs = {tuple(secret[start : start + _LEAKED_WORDS]) for start in range(len(secret) - _LEAKED_WORDS + 1)}
-    return any(tuple(said[start : start + _LEAKED_WORDS]) in runs for start in range(len(said) - _LEAKED_WORDS + 1))
+def _secrets(scenario: Scenario) -> set[tuple[str, ...]]:
+    return {run for text in _texts(scenario.user_kwargs) for run in _runs(text.casefold())}
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
+def _leaks(text: str, secrets: set[tuple[str, ...]]) -> bool:
+    return any(run in secrets for run in _runs(text))
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    words = _WORD.findall(text)
+    return zip(*(words[start:] for start in range(_LEAKED_WORDS)), strict=False)
 
 
 def _texts(value: Any) -> Iterator[str]:

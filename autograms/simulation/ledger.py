@@ -208,6 +208,8 @@ class ConversationLedger:
         return json.loads(reply.text)
 
     async def _ask(self, context: Context, call: Call, request: Request, model: str) -> Reply:
+        if self.account.purse is None:
+            return await ask_model(context, call, request)
         return await self._within_budget(request, model, ask_model(context, call, request))
 
     async def _within_budget(self, request: Request, model: str, answer: Coroutine[Any, Any, Reply]) -> Reply:

@@ -49,7 +49,7 @@ class Cast:
         return chat, self._memory(self.userbot, scenario, self.user_memory)
 
     def _memory(self, autogram: Autogram, scenario: Scenario, start: str | None) -> Memory:
-        memory = Memory(autogram=autogram.name) if start is None else autogram.deserialize(start)
+        memory = Memory(autogram=autogram.name, checked=True) if start is None else autogram.deserialize(start)
         memory.scenario, memory.fingerprint, memory.seed = scenario.key, self.fingerprint, scenario.seed
         memory.scenario_data = orjson.dumps(scenario.to_dict()).decode()
         return memory
