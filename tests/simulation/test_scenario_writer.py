@@ -79,8 +79,8 @@ def test_without_fields_or_examples_nothing_is_asked():
 
 
 def test_an_answer_of_another_form_is_an_error():
+    wrong = ScriptedModel(lambda request: json.dumps({"scenarios": [{"wosh": "x"}]}))
     with pytest.raises(OutputError, match="form"):
-        wrong = ScriptedModel(lambda request: json.dumps({"scenarios": [{"wosh": "x"}]}))
         write_scenarios(wrong, Commission("x", 1, ("wish",)))
 
 
