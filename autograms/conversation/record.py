@@ -15,6 +15,7 @@ What belongs here: the data, and reading prompts back out of it. What does not: 
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -98,6 +99,19 @@ class Call:
     reused: bool = False
     request: str | None = None
     error: str | None = None
+
+    def value(self) -> Any:
+        """Return an output that is JSON text as plain containers, ``None`` where there is none.
+
+        Raises:
+            RecordError: Where it is no JSON text.
+        """
+        try:
+            return json.loads(self.output) if self.output is not None else None
+        except ValueError as error:
+            raise RecordError(
+                f"the saved memory is damaged: the output of {self.primitive} at {self.place}: {error}"
+            ) from None
 
     @property
     def trains(self) -> bool:

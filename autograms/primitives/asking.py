@@ -142,6 +142,8 @@ def _recorded_answer(context: Context, call: Call, index: int) -> str:
         raise recorded_error(call.error)
     if call.output is None or (call.kind == "choice" and call.output not in call.choices):
         raise RecordError(f"the saved memory is damaged: no answer of call {index + 1} ({call.primitive})")
+    if call.kind in ("object", "logits"):
+        call.value()
     return call.output
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
@@ -129,7 +128,7 @@ def step(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         call = context.recorded("step", name)
         if call.error is not None:
             raise _same_error(*call.error.partition(": ")[::2], function)
-        return json.loads(call.output or "null")
+        return call.value()
     prompt = Prompt(NONE, NONE, NONE, context.intern("step", name))
     call = Call("step", "step", prompt, None, context.side, place=context.place(), parent=context.parent_call)
     context.begin(call)
@@ -139,7 +138,7 @@ def step(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     except Exception as error:
         made, call.error = _recordable(error, function)
         raise made from error
-    return json.loads(call.output)
+    return call.value()
 
 
 def _recordable(error: Exception, function: Callable[..., Any]) -> tuple[Exception, str]:

@@ -95,7 +95,7 @@ def _embed(texts: list[str], model: str | None) -> list[list[float]]:
         call = context.recorded("embedding", asked)
         if call.error is not None or call.output is None:
             raise recorded_error(call.error or "RecordError: the memory holds no embedding; it is damaged")
-        return json.loads(call.output)
+        return call.value()
     prompt = Prompt(NONE, NONE, NONE, context.intern("user", asked))
     call = Call("embedding", "embedding", prompt, None, context.side, place=context.place())
     call.parent = context.parent_call

@@ -120,7 +120,7 @@ def test_anything_changed_is_resumed_or_refused(changes):
             place = data
             for key in path[:-1]:
                 place = place[key]
-            place[path[-1]] = value
+            place[path[-1]] = copy.deepcopy(value)
         except (KeyError, IndexError, TypeError):
             continue
     text = json.dumps(data)
