@@ -33,6 +33,8 @@ from autograms.settings import AutogramConfig
 __all__ = ["Caller", "Context", "Program", "ambient", "current", "current_or_none"]
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+_OURS: dict[str, bool] = {}
+"""Whether a source file is this package's."""
 
 
 class Caller(Protocol):
@@ -405,8 +407,12 @@ class Context:
     def place(self) -> str | None:
         """Return ``function:line`` of the program's innermost line outside this package."""
         frame = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-            frame = frame.f_back  # type: ignore[assignment]
+        while frame is not None and _OURS.get(frame.f_code.co_filename, True):
+            file = frame.f_code.co_filename
+            if file not in _OURS:
+                _OURS[file] = file.startswith(_PACKAGE)
+            else:
+                frame = frame.f_back  # type: ignore[assignment]
         return f"{frame.f_code.co_name}:{frame.f_lineno}" if frame is not None else None
 
     @property

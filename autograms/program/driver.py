@@ -102,7 +102,7 @@ async def drive(context: Context, effect: Any) -> Any:
     """Perform a program's effects until its turn ends; return ``SAID`` or ``FINISHED``."""
     while effect is not SAID and effect is not FINISHED:
         try:
-            result = await _perform(context, effect)
+            result = await (_answer(context, effect) if type(effect) is AskModel else _perform(context, effect))
         except Exception as error:
             effect = throw(context, error)
         else:
@@ -146,7 +146,7 @@ async def _answer(context: Context, effect: AskModel) -> str:
     call.output = reply.text if call.kind != "logits" else _probabilities(reply)
     call.model = reply.model
     call.input_tokens, call.output_tokens, call.cost_usd = reply.input_tokens, reply.output_tokens, reply.cost_usd
-    call.milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    call.milliseconds = int((time.perf_counter() - started) * 10_000) / 10
     return call.output
 
 
@@ -290,7 +290,7 @@ def _perform_inside(outer: Context, context: Context, effect: Any) -> Any:
         done.output = plain(result, f"what {call.primitive} of {context.memory.autogram} returned")
         for name in _COUNTS:
             setattr(done, name, getattr(call, name))
-    result = json.loads(done.output or "null")
+    result = done.value()
     if type(effect) is AskModel:
         call.output = result
         for name in _COUNTS:
