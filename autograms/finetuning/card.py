@@ -45,8 +45,9 @@ def render_card(
         "tags": ["autograms", "trl", record["kind"]],
         "autograms": {"data_sha256": record["data_hash"], "fingerprint": record["fingerprint"]},
     }
-    if base != "tiny" and not Path(base).is_absolute():
-        front["base_model"] = base
+    known = base if base != "tiny" and not Path(base).is_absolute() else None
+    if (base_model := record.get("base_model", known)) is not None:
+        front["base_model"] = base_model
     return "\n".join(
         [
             "---",

@@ -20,6 +20,7 @@ from typing import Any
 from autograms.errors import CredentialsError, EndpointError, SettingsError, TrainingError
 from autograms.finetuning.card import render_card
 from autograms.finetuning.job import TrainingResult, read_result
+from autograms.finetuning.student import TINY
 
 __all__ = ["export_folder", "find_converter", "push_to_hub", "write_gguf"]
 
@@ -173,13 +174,19 @@ def _public(result: TrainingResult, model: Path, name: str | None) -> dict[str, 
     """Return what is told of a training: no path of this machine, and the first stage of a second one."""
     record: dict[str, Any] = {**asdict(result), "name": name or result.name}
     del record["model"]
+    record["base_model"] = _on_hub(result.base)
     if result.kind == "dpo":
-        record["first_stage"] = _first_stage(result.base)
+        record["first_stage"] = stage = _first_stage(result.base)
+        record["base_model"] = record["base_model"] or (stage and stage["base_model"])
     record["base"] = Path(result.base).name if Path(result.base).is_absolute() else result.base
     record["recipe"] = {key: value for key, value in result.recipe.items() if key not in ("launcher", "report_to")}
     if Path(str(record["recipe"].get("model", ""))).is_absolute():
         record["recipe"]["model"] = Path(record["recipe"]["model"]).name
     return record
+
+
+def _on_hub(base: str) -> str | None:
+    return None if base == TINY or Path(base).is_absolute() else base
 
 
 def _first_stage(folder: str) -> dict[str, Any] | None:
@@ -189,6 +196,7 @@ def _first_stage(folder: str) -> dict[str, Any] | None:
         return None
     return {
         "base": Path(found.base).name if Path(found.base).is_absolute() else found.base,
+        "base_model": _on_hub(found.base),
         "data_hash": found.data_hash,
         "train_rows": found.train_rows,
         "validation_rows": found.validation_rows,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from autograms.errors import CredentialsError, EndpointError, SettingsError, TrainingError
 from autograms.finetuning.export import export_folder, find_converter, push_to_hub, write_gguf
@@ -96,6 +97,14 @@ def test_no_path_of_this_machine_leaves(tmp_path: Path) -> None:
     assert "/opt/secret" not in written
     assert "| SHA-256 of the rows | first |" in written
     assert "| rows trained on | 77 |" in written
+
+
+@pytest.mark.parametrize("base", ["org/small", "tiny"])
+def test_the_front_matter_names_a_base_of_the_hub_and_no_folder(tmp_path: Path, base: str) -> None:
+    first = trained(tmp_path / "sft" / "desk", base=base)
+    second = trained(tmp_path / "dpo" / "desk", kind="dpo", base=str(first))
+    front = yaml.safe_load((export_folder(second, tmp_path / "out") / "README.md").read_text().split("---\n")[1])
+    assert front.get("base_model") == (None if base == "tiny" else base)
 
 
 def test_an_earlier_export_is_replaced_and_anything_else_is_not(model: Path, tmp_path: Path, exported: Path) -> None:

@@ -51,6 +51,7 @@ def serve(
     from autograms.serving.app import LOOPBACK, build_app
     from autograms.serving.talkers import ModelTalker
 
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read where a model is loaded: no bar among what the endpoint says
     key = os.environ.get(_KEY) or None
     if key is None and host not in LOOPBACK:
         raise SettingsError(f"--host {host} can be reached from other machines; set {_KEY} to the key they must send")
