@@ -1,6 +1,6 @@
 """The client's cost of a simulated call against bare aiohttp, in one run, with an endpoint of its own.
 
-    python -m benchmarks.simulation [--conversations 400] [--latency 0.05] [--concurrency 64 256] [--repeat 3]
+    python -m benchmarks.simulation [--conversations 768] [--latency 0.05] [--concurrency 64 256] [--repeat 3]
     python -m benchmarks.simulation --tail          latencies of 50 ms at the median and 2 s at the longest
     python -m benchmarks.simulation --scale         2,500 to 10,000 conversations in one process, 256 in flight
 
@@ -158,7 +158,7 @@ def compare(url: str, conversations: int, concurrency: int, latency: float, repe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--conversations", type=int, default=400)
+    parser.add_argument("--conversations", type=int, default=768)
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--repeat", type=int, default=3)
