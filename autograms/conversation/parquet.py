@@ -39,6 +39,9 @@ _VERSION_KEY = b"autograms.schema_version"
 _ROWS_AT_ONCE = 512
 """Conversations a row group: enough to compress well, few enough that no text column nears Arrow's 2 GiB."""
 
+_PROBED = 256
+"""Values of a text column that are looked at for repetition."""
+
 _PROMPT = pa.struct([(name, pa.int32()) for name in ("system", "first", "last", "ask")])
 _CALL_TYPES: dict[str, pa.DataType] = {
     "primitive": pa.string(),
@@ -253,9 +256,20 @@ def _values(column: Any) -> list[Any]:
     if column.type == _PROMPT:
         return list(map(Prompt, *(field.to_pylist() for field in column.flatten())))
     if pa.types.is_list(column.type):
-        texts = column.flatten().to_pylist()
+        texts = _values(column.flatten())
         return list(map(tuple, split_list(column, texts))) if texts else [()] * len(column)
-    return column.to_pylist()
+    if column.null_count == len(column):
+        return [None] * len(column)
+    return _shared(column) if column.type == pa.string() else column.to_pylist()
+
+
+def _shared(column: Any) -> list[Any]:
+    """Return texts as Python's, each distinct one once where they repeat: most columns hold a few names over and over."""
+    if len(column.slice(0, _PROBED).unique()) * 2 > min(len(column), _PROBED):
+        return column.to_pylist()
+    encoded = column.dictionary_encode()
+    texts = [*encoded.dictionary.to_pylist(), None]
+    return [texts[index] for index in encoded.indices.fill_null(len(texts) - 1).to_pylist()]
 
 
 # ---------------------------------------------------------------------------------------------------------------- files

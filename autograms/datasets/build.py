@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import attrgetter
 
 import pyarrow as pa
 
@@ -35,6 +36,8 @@ DUPLICATE = "duplicate"
 LEAK = "held out, but its text also trains"
 BUDGET = "beyond the token budget"
 _NEAR = {NEAR_TRAINED: "near-duplicate", NEAR_HELD_OUT: "near-duplicate of a held-out call"}
+
+_TAGS, _PRIMITIVE = attrgetter("tags"), attrgetter("primitive")
 
 Answers = Callable[[Call, Counter[str]], Iterable[tuple[str, ...]]]
 """From a call to the answers of each of its rows, the one to learn first; what it leaves out it counts."""
@@ -143,12 +146,11 @@ class _Builder:
         _require_tree(memory)
         self._met[memory.autogram, memory.scenario] += 1
         origin = f"{memory.autogram}\0{memory.scenario}\0{self._met[memory.autogram, memory.scenario]}\0"
+        self._seen_tags.update(*map(_TAGS, memory.calls))
+        self._seen_primitives.update(map(_PRIMITIVE, memory.calls))
         rows: list[Row] = []
         group, prompts = None, PromptReader(memory)
         for index, call in enumerate(memory.calls):
-            if call.tags:
-                self._seen_tags.update(call.tags)
-            self._seen_primitives.add(call.primitive)
             reason = self.selection.refuses(call)
             if reason is not None:
                 report.dropped[reason] += 1
@@ -174,8 +176,8 @@ class _Builder:
         for answers in self.answers(call, self.report.dropped):
             self.row_call.append(number)
             self.row_content.append(hash((asked, answers)))
-            asks = str(prompts.messages[prompt[-1]]) if prompt else ""
-            text = "\0".join((origin, str(index), asks, *answers))
+            asks = prompts.messages[prompt[-1]][1] if prompt else None
+            text = "\0".join((origin, str(index), asks or "", *answers))
             identity = blake2b(text.encode(*ENCODING), digest_size=8)
             if self.settings.max_tokens_total is not None:
                 messages = [prompts.messages[message] for message in prompt]
