@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -20,7 +20,7 @@ from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT
 from autograms.simulation.talk import Cast, talk
 
-__all__ = ["Expected", "Forecast", "asked"]
+__all__ = ["Expected", "Forecast", "asked", "expected_of"]
 
 _SAMPLE = 50
 """Earlier conversations that speak for one that was never simulated."""
@@ -56,16 +56,18 @@ class Forecast:
     Args:
         cast: Who talks; asked for a rehearsal where nothing is known.
         previous: Memories of earlier simulations.
+        student: Name of the student's model, where it is asked too.
 
     Attributes:
         rehearsed: Whether a rehearsal with the embedded model had to do.
     """
 
-    def __init__(self, cast: Cast, previous: Iterable[Memory]) -> None:
+    def __init__(self, cast: Cast, previous: Iterable[Memory], student: str | None = None) -> None:
         self.rehearsed = False
         self._cast = cast
+        self._student = student
         self._known = {memory.scenario: memory for memory in previous if memory.status == "completed"}
-        self._sample = [_expected(memory) for memory, _ in zip(self._known.values(), range(_SAMPLE), strict=False)]
+        self._sample = [self._expected(memory) for memory, _ in zip(self._known.values(), range(_SAMPLE), strict=False)]
 
     async def prepare(self, scenarios: Sequence[Scenario]) -> None:
         """Rehearse some of the scenarios where there are no earlier conversations to judge by."""
@@ -74,7 +76,7 @@ class Forecast:
         self.rehearsed = True
         for scenario in scenarios[:: max(1, len(scenarios) // _REHEARSED)][:_REHEARSED]:
             memory = await talk(self._cast, scenario, _Rehearsal(scenario.key, {}, Account(Progress())))
-            self._sample.append(_expected(memory))
+            self._sample.append(self._expected(memory))
 
     def behind(self, scenario: str, used: Counter[str]) -> Iterator[tuple[Expected, float]]:
         """Yield the calls that a conversation is expected to pay for, each with how many of it.
@@ -84,12 +86,20 @@ class Forecast:
             used: Requests that were answered by what is there.
         """
         if scenario in self._known:
-            calls, left = _expected(self._known[scenario]), used.copy()
+            calls, left = self._expected(self._known[scenario]), used.copy()
             yield from ((call, 1.0) for call in _without(calls, left) or calls[-1:])
             return
         reused = used.total()
         for calls in self._sample:
             yield from ((call, 1 / len(self._sample)) for call in calls[reused:] or calls[-1:])
+
+    def _expected(self, memory: Memory) -> list[Expected]:
+        calls = asked(memory)
+        expected = [_from_call(memory, call) for call in calls]
+        if self._student is not None and not any(call.model == self._student for call in calls if call.side == STUDENT):
+            supervised = [call for call in memory.calls if call.supervised and call.trains]
+            expected += [replace(_from_call(memory, call), side=STUDENT, model=self._student) for call in supervised]
+        return expected
 
 
 def asked(memory: Memory, side: str | None = None) -> list[Call]:
@@ -111,8 +121,11 @@ def _without(calls: Sequence[Expected], used: Counter[str]) -> list[Expected]:
     return left
 
 
-def _expected(memory: Memory) -> list[Expected]:
-    return [_from_call(memory, call) for call in asked(memory)]
+def expected_of(request: Request, model: str) -> Expected:
+    """Return what a request to the student is expected to take."""
+    letters = sum(len(str(message.get("content"))) for message in request.messages)
+    written = _WRITTEN if request.kind == "text" else _WRITTEN // 10
+    return Expected(STUDENT, model, letters // _CHARACTERS_PER_TOKEN, written)
 
 
 def _from_call(memory: Memory, call: Call) -> Expected:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,12 +22,13 @@ from autograms.models import resolve_model
 from autograms.models.base import Model, Reply, Request
 from autograms.models.prices import Price, load_prices, price_of
 from autograms.program.context import Context
+from autograms.simulation.branching import branch_points
 from autograms.simulation.budget import Budget
-from autograms.simulation.forecast import Forecast, asked
-from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress
+from autograms.simulation.forecast import Expected, Forecast, asked, expected_of
+from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress, cache_key
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.simulator import USERBOT_FAULT, Simulator
-from autograms.simulation.student import STUDENT
+from autograms.simulation.student import STUDENT, ask_student
 from autograms.simulation.talk import Cast, talk
 
 __all__ = ["Plan", "UnaskedModel", "ensure_within", "plan", "unasked_model"]
@@ -49,7 +50,8 @@ class Plan:
         cost_usd: Their price, estimated, in US dollars.
         unpriced: Those of models without a known price.
         reasons: Stale and changed conversations by reason: ``never simulated``, ``scenario`` (it is new or changed),
-            ``autogram``, ``userbot``, ``model``, ``settings``, ``not finished``, ``asked for again``.
+            ``autogram``, ``userbot``, ``model``, ``settings``, ``not finished``, ``asked for again``, and where only
+            they are missing ``student`` or ``branches``.
         models: Answers to pay for, by model.
         prices: Date of the price table.
         rehearsed: Whether the estimate comes from a rehearsal with the embedded model.
@@ -120,7 +122,7 @@ def plan(
         user_memory: As in :meth:`Simulator.run`.
     """
     cast = Cast(simulator.chatbot, simulator.userbot, chatbot_memory, user_memory)
-    planner = _Planner(cast, list(previous), read_journal(journal) if journal is not None else (), fresh)
+    planner = _Planner(simulator, cast, list(previous), read_journal(journal) if journal is not None else (), fresh)
     with collecting_seldom():
         asyncio.run(planner.all(scenarios))
     return planner.plan
@@ -197,6 +199,7 @@ class _PlanLedger(ConversationLedger):
         super().__init__(scenario, answers, Account(Progress()))
         self.used: Counter[str] = Counter()
         self.unknown: tuple[str, Request | None, str] | None = None
+        self.beside: list[Expected] = []
 
     def _known(self, key: str, call: Call, *, paid: bool = True) -> Reply | None:
         reply = super()._known(key, call, paid=paid)
@@ -213,18 +216,26 @@ class _PlanLedger(ConversationLedger):
     async def _step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
         self._end(context, None, "")
 
+    async def _within_budget(self, request: Request, model: str, answer: Coroutine[Any, Any, Reply]) -> Reply:
+        answer.close()
+        self.beside.append(expected_of(request, model))
+        return Reply("", model)
+
     def _end(self, context: Context, request: Request | None, model: str) -> NoReturn:
         self.unknown = self.unknown or (context.side, request, model)
         self.stop("it is planned only")
 
 
 class _Planner:
-    def __init__(self, cast: Cast, previous: list[Memory], journal: Iterable[dict[str, Any]], fresh: bool) -> None:
+    def __init__(
+        self, simulator: Simulator, cast: Cast, previous: list[Memory], journal: Iterable[dict[str, Any]], fresh: bool
+    ) -> None:
         self.cast = cast
+        self.student, self.branches = simulator.student, simulator.branches
         self.fresh = fresh
         self.before = {memory.scenario: memory for memory in previous if memory.branch is None}
         self.answers = Answers() if fresh else Answers(previous, journal)
-        self.forecast = Forecast(cast, self.before.values())
+        self.forecast = Forecast(cast, self.before.values(), self.student.name if self.student else None)
         self.plan = Plan(cast.chatbot.name, prices=load_prices().date)
         self.tokens = [0.0, 0.0]
         self.reasons: Counter[str] = Counter()
@@ -239,19 +250,28 @@ class _Planner:
         for scenario in scenarios:
             ledger = _PlanLedger(scenario.key, self.answers.of(scenario.key))
             memory = await talk(self.cast, scenario, ledger) if ready else Memory()
+            whole = ready and ledger.unknown is None
+            if whole and self.student is not None and memory.status == "completed":
+                await ask_student(memory, self.student, ledger)
             self.plan.reused += ledger.account.progress.reused
-            if ledger.unknown is not None or not ready:
+            reason = self._reason(scenario, ledger, memory)
+            if not whole:
+                self._expect(self.forecast.behind(scenario.key, ledger.used))
+            self._expect((call, 1.0) for call in ledger.beside)
+            missing = self._expect_branches(scenario.key, memory if whole else self.before.get(scenario.key), whole)
+            if not whole or ledger.beside or missing:
                 stale += 1
-                self._expect(scenario.key, ledger.used)
             elif _differs(memory, self.before.get(scenario.key)):
                 self.plan.changed += 1
             else:
                 continue
-            self.reasons[self._reason(scenario, ledger, memory)] += 1
+            if whole and not _differs(memory, self.before.get(scenario.key)):
+                reason = "student" if ledger.beside else "branches"
+            self.reasons[reason] += 1
         self._total(len(scenarios), stale)
 
-    def _expect(self, scenario: str, used: Counter[str]) -> None:
-        for call, count in self.forecast.behind(scenario, used):
+    def _expect(self, calls: Iterable[tuple[Expected, float]]) -> None:
+        for call, count in calls:
             player = self.cast.chatbot if call.side == "chatbot" else self.cast.userbot
             model = call.model or player.model.name
             self.models[model] += count
@@ -260,6 +280,26 @@ class _Planner:
             price = _price(model)
             if price is not None:
                 self.plan.cost_usd += price.cost(call.read, call.written) * count
+
+    def _expect_branches(self, scenario: str, shape: Memory | None, whole: bool) -> int:
+        """Expect the continuations that are not there, and return how many they are.
+
+        Args:
+            scenario: The scenario's key.
+            shape: The conversation, or what it was before.
+            whole: Whether it is the conversation itself, so that continuations of it may be there.
+        """
+        if self.branches is None or (whole and shape is not None and shape.status != "completed"):
+            return 0
+        missing = 0
+        for point in branch_points(shape, self.branches.at) if shape is not None else [0]:
+            used = Counter(call.request for call in shape.calls[:point] if call.request) if shape is not None else None
+            for number in range(1, self.branches.n + 1):
+                if whole and self.answers.of(cache_key(scenario, self.branches.name(point, number))):
+                    continue
+                missing += 1
+                self._expect(self.forecast.behind(scenario, used or Counter()))
+        return missing
 
     def _total(self, conversations: int, stale: int) -> None:
         plan = self.plan

@@ -3,6 +3,7 @@ import pytest
 from autograms.errors import BudgetError
 from autograms.models import OpenAIModel, ScriptedModel
 from autograms.simulation import Simulator, plain_scenarios
+from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
 from autograms.simulation.plan import Plan, ensure_within, plan, unasked_model
 from autograms.simulation.scenarios import scenarios_from_rows
@@ -179,3 +180,39 @@ def test_dollars_cannot_be_kept_without_a_price():
     estimated = Plan("bot", calls=1, unpriced=1, models={"openai/mine": 1})
     with pytest.raises(BudgetError, match=r"openai/mine.*AUTOGRAMS_PRICES"):
         ensure_within(estimated, Budget(usd=1))
+
+
+SUPERVISED = """
+def formal(instruction):
+    return "Dear customer."
+
+@autograms_function()
+def chatbot(topic):
+    while True:
+        thought("Think.")
+        reply_instruction("Answer.", supervisor=formal)
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ({"student": ScriptedModel(lambda request: "hi", name="scripted/student")}, "student"),
+        ({"branches": Branches("thought#2", 2)}, "branches"),
+    ],
+)
+def test_what_the_student_and_branches_take_is_planned(load, extra, reason):
+    def simulator(**extra):
+        model = ScriptedModel(lambda request: f"answer {request.params.get('seed')}")
+        chatbot = load("bot", SUPERVISED, model=model, supervisor_mode=True)
+        return Simulator(chatbot, load("user", USERBOT, model=model), **extra)
+
+    first = simulator().run(SCENARIOS)
+    found = plan(simulator(**extra), SCENARIOS, previous=first.memories)
+    assert (found.stale, found.reasons) == (4, {reason: 4})
+    made = simulator(**extra).run(SCENARIOS, previous=first.memories)
+    assert found.calls == made.progress.paid > 0
+    again = plan(simulator(**extra), SCENARIOS, previous=made.memories)
+    assert (again.stale, again.calls, again.reasons) == (0, 0, {})
+    new = plan(simulator(**extra), SCENARIOS)
+    assert new.calls >= first.progress.paid + made.progress.paid
