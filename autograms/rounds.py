@@ -1,7 +1,9 @@
-"""Rounds of preference training: the trained student answers again, and its own mistakes become the next pairs.
+"""Rounds of preference training: the trained student answers again, and its own mistakes join the pairs.
 
-The supervisors' answers are recorded already, so a round asks the student alone. What does not belong here: asking the
-student about one conversation (``simulation.student``), rows (``datasets``), and one training (``finetuning``).
+They join the supervisors' pairs and do not take their place: a few mistakes alone, seen over and over, cost the student
+what it could do before. The supervisors' answers are recorded already, so a round asks the student alone. What does not
+belong here: asking the student about one conversation (``simulation.student``), rows (``datasets``), and one training
+(``finetuning``).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from autograms.finetuning.job import TrainingResult
 
-__all__ = ["OwnMistakes", "own_mistakes", "train_rounds"]
+__all__ = ["OwnMistakes", "joined", "own_mistakes", "train_rounds"]
 
 Train = Callable[["pa.Table", Path | str, Path], "TrainingResult"]
 """Trains on pairs, from a base, into a folder."""
@@ -72,6 +74,15 @@ def own_mistakes(
     return OwnMistakes(build_dpo(asked, settings).table, len(answers), malformed)
 
 
+def joined(pairs: pa.Table, further: pa.Table) -> pa.Table:
+    """Return pairs with those further ones that are not among them."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    new = compute.invert(compute.is_in(further["id"], value_set=pairs["id"].combine_chunks()))
+    return pa.concat_tables([pairs, further.filter(new)])
+
+
 def train_rounds(
     pairs: pa.Table,
     rounds: int,
@@ -84,7 +95,7 @@ def train_rounds(
     settings: DatasetSettings,
     tell: Callable[[str], None] = lambda line: None,
 ) -> TrainingResult:
-    """Train on preference pairs, and then, round after round, on the last round's own mistakes.
+    """Train on preference pairs, and then, round after round, on these and the student's own mistakes.
 
     A round whose student makes no mistake that trains is the last one.
 
@@ -112,12 +123,12 @@ def train_rounds(
             found = own_mistakes(target, memories(), settings)
             training = found.pairs["split"].to_pylist().count("train")
             tell(
-                f"round {number + 1}: {training} mistakes to train on, of {found.asked} answers of the student "
-                f"({found.malformed} malformed)"
+                f"round {number + 1}: {training} mistakes join the pairs that train, of {found.asked} answers "
+                f"of the student ({found.malformed} malformed)"
             )
             if not training:
                 break
-            pairs, base = found.pairs, target
+            pairs, base = joined(pairs, found.pairs), target
     return result if made == [output_dir] else _publish(result, made, start, output_dir)
 
 

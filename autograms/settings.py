@@ -276,7 +276,7 @@ class DpoRecipe(SftRecipe):
         beta: How closely the model stays to its start.
         loss_type: DPO losses, added up.
         loss_weights: A weight for each loss.
-        rounds: Trainings, one after the other: the first on the supervisors' pairs, each further one on what the
+        rounds: Trainings, one after the other: the first on the supervisors' pairs, each further one also on what the
             student of the round before answers otherwise than the supervisors.
     """
 

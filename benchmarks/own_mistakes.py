@@ -1,9 +1,10 @@
 """Does a second round on the student's own mistakes help? Measured on students that were trained too little.
 
-For each seed: SFT, a first round of DPO on the supervisors' pairs, and a second one on what the student of the first
-round still answers otherwise than the supervisors (on training rows alone). Beside the second round stands one of as
-many steps on the supervisors' pairs, to tell the pairs' effect from that of more training. Every model then plays the
-held-out scenarios. Prints a Markdown table; finished seeds are kept in --work.
+For each seed: SFT, a first round of DPO on the supervisors' pairs, and a second one in which what the student of the
+first round still answers otherwise than the supervisors joins the pairs (on training rows alone). Beside it stand two
+others of as many steps: on the supervisors' pairs again, to tell the effect of the mistakes from that of more training,
+and on the mistakes alone. Every model then plays the held-out scenarios. Prints a Markdown table; what is trained is
+kept in --work.
 
 python -m benchmarks.own_mistakes --seeds 5 --sft_steps 50
 """
@@ -22,15 +23,16 @@ from autograms.conversation.record import Memory
 from autograms.datasets import build_dpo, build_sft
 from autograms.evaluation.agreement import agreement
 from autograms.finetuning import train_dpo, train_sft
-from autograms.rounds import own_mistakes
+from autograms.rounds import joined, own_mistakes
 from autograms.settings import DpoRecipe, Project, load_project
 from benchmarks.learning import NAMES, dependencies, deployment, seeded, simulate, spread
 
 MODELS = {
     "sft": "after SFT",
     "first": "after round one",
-    "second": "after round two, on its own mistakes",
-    "control": "after round two, on the supervisors' pairs",
+    "second": "after round two, its own mistakes beside the supervisors' pairs",
+    "control": "after round two, the supervisors' pairs again",
+    "alone": "after round two, its own mistakes alone",
 }
 COUNTS = {"pairs": "pairs of its own mistakes that train", "malformed": "malformed answers, which make no pair"}
 
@@ -57,17 +59,20 @@ def measure(project: Project, name: str, seed: int, sft_steps: int, work: Path) 
     settings = settings.model_copy(update={"sft": settings.sft.model_copy(update={"max_steps": sft_steps})})
     folder = work / name / str(seed)
     finished, depends_on = folder / "finished.json", dependencies(project, name, settings)
-    if finished.is_file() and (kept := json.loads(finished.read_text()))["depends_on"] == depends_on:
+    kept = json.loads(finished.read_text()) if finished.is_file() else {}
+    if kept.get("depends_on") == depends_on and set(MODELS) <= set(kept):
         return kept
     memories = simulate(project, name, settings)
     rows, pairs = build_sft(memories, settings.dataset).table, build_dpo(memories, settings.dataset).table
     held_out = {row["scenario"] for row in rows.to_pylist() if row["split"] == "validation"}
     play = deployment(project, name, settings, held_out)
-    train_sft(rows, settings.sft, folder / "sft")
-    train_dpo(pairs, settings.dpo, folder / "first", base=folder / "sft")
+    if kept.get("depends_on") != depends_on:
+        train_sft(rows, settings.sft, folder / "sft")
+        train_dpo(pairs, settings.dpo, folder / "first", base=folder / "sft")
     found = own_mistakes(folder / "first", memories, settings.dataset)
-    again(found.pairs, settings.dpo, folder, "second")
-    again(pairs, settings.dpo, folder, "control")
+    for target, table in (("second", joined(pairs, found.pairs)), ("control", pairs), ("alone", found.pairs)):
+        if kept.get("depends_on") != depends_on or target not in kept:
+            again(table, found.pairs, settings.dpo, folder, target)
     result = {
         **{model: agreed(play, folder / model, memories) for model in MODELS},
         "pairs": float(found.pairs["split"].to_pylist().count("train")),
@@ -79,9 +84,9 @@ def measure(project: Project, name: str, seed: int, sft_steps: int, work: Path) 
     return result
 
 
-def again(pairs: pa.Table, recipe: DpoRecipe, folder: Path, target: str) -> None:
-    """Train a second round; without a pair that trains, the first round's model is the second's too."""
-    if "train" in pairs["split"].to_pylist():
+def again(pairs: pa.Table, mistakes: pa.Table, recipe: DpoRecipe, folder: Path, target: str) -> None:
+    """Train a second round; without a mistake that trains there is none, and the first round's model stays."""
+    if target == "control" or "train" in mistakes["split"].to_pylist():
         train_dpo(pairs, recipe, folder / target, base=folder / "first")
     elif not (folder / target).exists():
         (folder / target).symlink_to(folder.resolve() / "first")

@@ -58,9 +58,9 @@ def played(autogram: Autogram, turns: int):
     import asyncio
 
     async def play():
-        text, memory = await autogram.areply(None)
+        _, memory = await autogram.areply(None)
         for number in range(turns - 1):
-            text, memory = await autogram.areply(f"the user's answer number {number}, of some length", memory)
+            _, memory = await autogram.areply(f"the user's answer number {number}, of some length", memory)
         return memory
 
     return asyncio.run(play())
@@ -80,11 +80,14 @@ def resuming() -> None:
             autogram.attach(fresh)
             runs.append(time.process_time() - start)
         times[turns] = statistics.median(runs) * 1000
-        assert fresh.calls == memory.calls and fresh.turns == memory.turns
-    print(f"resume 400 turns, 2 calls each   {times[400]:8.2f} ms        target <= 5 ms")
-    print(
-        f"saved bytes a turn at 400 / 50   {sizes[400] / sizes[50]:8.3f}           target <= 1.100 ({sizes[400]:.0f} bytes a turn)"
-    )
+        assert fresh.calls == memory.calls
+        assert fresh.turns == memory.turns
+    show("resume 400 turns, 2 calls each", f"{times[400]:.2f} ms", "5 ms")
+    show("saved bytes a turn at 400 / 50", f"{sizes[400] / sizes[50]:.3f}", f"1.100 ({sizes[400]:.0f} bytes a turn)")
+
+
+def show(what: str, reached: str, target: str) -> None:
+    print(f"{what:32s} {reached:>12s}        target <= {target}")
 
 
 def effects() -> None:
@@ -102,9 +105,7 @@ def effects() -> None:
 
     turns = 30
     per_turn = statistics.median(asyncio.run(once(turns)) for _ in range(25))
-    print(
-        f"CPU an effect beyond the model   {per_turn / 3 * 1e6:8.2f} us        target <= 10 us (3 effects a turn, {turns} turns)"
-    )
+    show("CPU an effect beyond the model", f"{per_turn / 3 * 1e6:.2f} us", f"10 us (3 effects a turn, {turns} turns)")
 
 
 def live() -> None:
@@ -125,9 +126,8 @@ def live() -> None:
         int(subprocess.run([sys.executable, "-c", code, str(n)], capture_output=True, text=True, check=True).stdout)
         for n in (10, 10_000)
     ]
-    print(
-        f"10,000 live programs             {sizes[1] / 1e6:8.0f} MB        target <= 400 MB ({(sizes[1] - sizes[0]) / 9990 / 1e3:.1f} KB each)"
-    )
+    each = (sizes[1] - sizes[0]) / 9990 / 1e3
+    show("10,000 live programs", f"{sizes[1] / 1e6:.0f} MB", f"400 MB ({each:.1f} KB each)")
 
 
 if __name__ == "__main__":

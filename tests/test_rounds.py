@@ -163,14 +163,19 @@ def test_each_round_starts_from_the_last_and_trains_on_its_mistakes(played: Call
     trainer, result, told = played(3, ["a", "c"])
     assert [(set(rejected), base) for rejected, base in trainer.rounds] == [
         ({"c"}, "sft"),
-        ({"a"}, "round1"),
-        ({"c"}, "round2"),
+        ({"c", "a"}, "round1"),
+        ({"c", "a"}, "round2"),
     ]
     assert json.loads((tmp_path / "out" / "model" / "config.json").read_text()) == {"round": 3}
     assert read_result(tmp_path / "out" / "model") == result
     assert result.metrics["rounds"] == 3
-    assert told[0].startswith("round 2: 2 mistakes to train on, of 16 answers")
+    assert told[0].startswith("round 2: 2 mistakes join the pairs that train, of 16 answers")
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_mistake_that_the_supervisors_rejected_too_joins_once(played: Callable) -> None:
+    trainer, _, _ = played(2, ["c"])
+    assert len(trainer.rounds[1][0]) == len(trainer.rounds[0][0])
 
 
 def test_a_student_without_mistakes_ends_the_rounds(played: Callable, tmp_path: Path) -> None:

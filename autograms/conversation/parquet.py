@@ -264,7 +264,7 @@ def _values(column: Any) -> list[Any]:
 
 
 def _shared(column: Any) -> list[Any]:
-    """Return texts as Python's, each distinct one once where they repeat: most columns hold a few names over and over."""
+    """Return texts as Python's, each distinct one once: most columns hold a few names over and over."""
     if len(column.slice(0, _PROBED).unique()) * 2 > min(len(column), _PROBED):
         return column.to_pylist()
     encoded = column.dictionary_encode()
