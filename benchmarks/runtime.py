@@ -91,7 +91,7 @@ def show(what: str, reached: str, target: str) -> None:
 
 
 def effects() -> None:
-    """The cost of an effect: two sizes of one conversation, by difference, less the model's own cost."""
+    """The cost of an effect: a conversation's CPU by its effects, less the model's own cost."""
     import asyncio
 
     autogram = bot()
@@ -103,8 +103,16 @@ def effects() -> None:
             _, memory = await autogram.areply(f"answer {number}", memory)
         return (time.process_time() - start) / turns
 
+    async def model_alone(calls: int) -> float:
+        request = Request("text", [])
+        start = time.process_time()
+        for _ in range(calls):
+            await autogram.model.complete(request)
+        return (time.process_time() - start) / calls
+
     turns = 30
-    per_turn = statistics.median(asyncio.run(once(turns)) for _ in range(25))
+    per_call = statistics.median(asyncio.run(model_alone(1000)) for _ in range(5))
+    per_turn = statistics.median(asyncio.run(once(turns)) for _ in range(25)) - 2 * per_call
     show("CPU an effect beyond the model", f"{per_turn / 3 * 1e6:.2f} us", f"10 us (3 effects a turn, {turns} turns)")
 
 
