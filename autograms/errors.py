@@ -28,6 +28,7 @@ import difflib
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "AddressError",
@@ -119,7 +120,13 @@ class EndpointError(ModelError):
 
 
 class OutputError(ModelError, ValueError):
-    """A model's answer is not of the form that was asked for."""
+    """A model's answer is not of the form that was asked for.
+
+    Attributes:
+        spent: The last such answer, with the tokens and the price of all that were paid for, where they are known.
+    """
+
+    spent: Any = None
 
 
 class RecordError(AutogramsError, ValueError):

@@ -56,6 +56,7 @@ class Reply:
         output_tokens: Completion tokens that were counted for the call.
         cost_usd: Price of the call in US dollars, or ``None`` where no price is known.
         probabilities: For a choice, the probability of each of ``choices`` where the endpoint told it.
+        tries: How many answers were paid for until one was of the form asked for.
     """
 
     text: str
@@ -64,6 +65,7 @@ class Reply:
     output_tokens: int = 0
     cost_usd: float | None = None
     probabilities: list[float] | None = None
+    tries: int = 1
 
 
 @runtime_checkable

@@ -177,7 +177,9 @@ async def ask_model(context: Context, call: Call, request: Request) -> Reply:
             text = read_output(request, reply.text)
         except OutputError as error:
             if attempt == tries:
-                raise OutputError(f"{call.primitive} at {call.place}: {error} (asked {tries} times)") from None
+                failed = OutputError(f"{call.primitive} at {call.place}: {error} (asked {tries} times)")
+                failed.spent = spent
+                raise failed from None
         else:
             return spent if text == spent.text else replace(spent, text=text)
     raise AssertionError("unreachable")
@@ -202,6 +204,7 @@ def _sum(spent: Reply, reply: Reply) -> Reply:
         spent.output_tokens + reply.output_tokens,
         cost,
         reply.probabilities,
+        spent.tries + reply.tries,
     )
 
 

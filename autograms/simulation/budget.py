@@ -85,6 +85,7 @@ class Purse:
         if reply is None:
             return
         self._spent += reply.cost_usd or 0.0
+        self._calls += reply.tries - 1
         self._longest = max(self._longest, reply.output_tokens)
 
     def _expected(self, request: Request, model: str) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import types
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ import orjson
 
 from autograms.conversation.journal import Journal
 from autograms.conversation.record import Call, Memory
+from autograms.errors import OutputError, ProgramError
 from autograms.models.base import Model, Reply, Request
 from autograms.program.context import Context
 from autograms.program.driver import ask_model, embed_texts, plain, run_step
@@ -81,15 +83,19 @@ class Account:
 
     def pay(self, scenario: str, key: str, reply: Reply) -> None:
         """Count a paid answer and write it to the journal."""
+        self.count(reply)
+        self.keep(scenario, key, reply)
+
+    def count(self, reply: Reply) -> None:
+        """Count what an answer cost, all its tries."""
         progress = self.progress
-        progress.paid += 1
+        progress.paid += reply.tries
         progress.input_tokens += reply.input_tokens
         progress.output_tokens += reply.output_tokens
         if reply.cost_usd is None:
             progress.unpriced += 1
         else:
             progress.cost_usd += reply.cost_usd
-        self.keep(scenario, key, reply)
 
     def keep(self, scenario: str, key: str, reply: Reply) -> None:
         """Write an answer to the journal."""
@@ -167,7 +173,12 @@ class ConversationLedger:
         key = _request_key(context.side, request, name)
         reply = self._known(key, call)
         if reply is None:
-            reply = await self._ask(context, call, request, name)
+            try:
+                reply = await self._ask(context, call, request, name)
+            except OutputError as error:
+                if error.spent is not None:
+                    self.account.count(error.spent)
+                raise
             self.account.pay(self.scenario, key, reply)
         return reply
 
@@ -200,6 +211,8 @@ class ConversationLedger:
     async def step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
         """Run a step's function, or return what it returned in an earlier run."""
         key = _step_key(context.side, function)
+        if key is None:
+            return await self._step(context, call, function)
         reply = self._known(key, call, paid=False)
         if reply is None:
             result = await self._step(context, call, function)
@@ -222,6 +235,9 @@ class ConversationLedger:
             if reserved is None:
                 self.stop(f"the budget of {purse.budget} is spent; raise it and simulate again, what is there is kept")
             reply = await answer
+        except OutputError as error:
+            reply = error.spent
+            raise
         finally:
             answer.close()
             if reserved is not None:
@@ -264,18 +280,36 @@ def _request_key(side: str, request: Request, model: str) -> str:
     return _key(side, request.kind, request.messages, request.choices, request.schema, model, request.params)
 
 
-def _step_key(side: str, function: Callable[[], Any]) -> str:
-    """Hash what a step runs: the function's name and code, and its arguments; what only prints differently is new."""
-    if not isinstance(function, functools.partial):
-        return _key(side, "step", repr(function))
-    name = getattr(function.func, "__qualname__", repr(function.func))
-    code = getattr(function.func, "__code__", None)
-    body = [] if code is None else [code.co_code.hex(), code.co_names, [str(c) for c in code.co_consts if _plain(c)]]
-    return _key(side, "step", name, body, function.args, function.keywords)
+def _step_key(side: str, function: Callable[[], Any]) -> str | None:
+    """Hash what a step runs: the function's code, defaults and enclosed values, and its arguments.
+
+    Returns:
+        ``None`` where something that the result depends on is no plain data: such a step always runs.
+    """
+    called, args, keywords = function, (), {}
+    if isinstance(function, functools.partial):
+        called, args, keywords = function.func, function.args, function.keywords
+    owner = getattr(called, "__self__", None)
+    if owner is not None and not isinstance(owner, (types.ModuleType, type)):
+        return None
+    code = getattr(called, "__code__", None)
+    name = [getattr(called, "__module__", None), getattr(called, "__qualname__", None)]
+    if code is None and name[1] is None:
+        return None
+    try:
+        enclosed = [cell.cell_contents for cell in getattr(called, "__closure__", None) or ()]
+        held = [getattr(called, "__defaults__", None), getattr(called, "__kwdefaults__", None), enclosed]
+        plain([held, args, keywords], "what the step holds")
+    except (ProgramError, ValueError):
+        return None
+    return _key(side, "step", name, _code(code), held, args, keywords)
 
 
-def _plain(constant: Any) -> bool:
-    return constant is None or isinstance(constant, (str, int, float, bytes))
+def _code(code: types.CodeType | None) -> Any:
+    if code is None:
+        return None
+    consts = [_code(c) if isinstance(c, types.CodeType) else [type(c).__name__, repr(c)] for c in code.co_consts]
+    return [code.co_code.hex(), code.co_names, consts]
 
 
 def _key(*parts: Any) -> str:

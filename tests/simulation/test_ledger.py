@@ -1,0 +1,105 @@
+"""What is reused and what is counted, where it is easy to get wrong."""
+
+import functools
+
+import pytest
+
+from autograms.models import Reply
+from autograms.simulation import Simulator, plain_scenarios
+from autograms.simulation.budget import Budget
+from autograms.simulation.ledger import _step_key
+from tests.simulation.conftest import USERBOT
+
+TEMPLATE = """
+def weather(place, unit="C", *, form={form}):
+    inner = lambda value: value + {inner}
+    return f"{{inner(1)}} {{place}} {constant}"
+"""
+
+
+def made(form="1", inner="1", constant="sunny"):
+    names = {}
+    exec(TEMPLATE.format(form=form, inner=inner, constant=constant), names)
+    return names["weather"]
+
+
+def key(function, *args):
+    return _step_key("chatbot", functools.partial(function, *args))
+
+
+def test_the_same_step_has_the_same_key():
+    assert key(made(), "Rome") == key(made(), "Rome")
+
+
+@pytest.mark.parametrize("change", [{"form": "2"}, {"inner": "2"}, {"inner": "1.0"}, {"constant": "wet"}])
+def test_another_step_has_another_key(change):
+    assert key(made(), "Rome") != key(made(**change), "Rome")
+
+
+def test_arguments_and_enclosed_values_are_part_of_a_step():
+    def enclosing(city):
+        return lambda: f"weather of {city}"
+
+    assert key(made(), "Rome") != key(made(), "Paris")
+    assert key(made(), 1) != key(made(), "1")
+    assert key(enclosing("Rome")) != key(enclosing("Paris"))
+    assert key(enclosing("Rome")) == key(enclosing("Rome"))
+
+
+def test_what_is_no_plain_data_is_not_reused():
+    class Counter:
+        def next(self):
+            return 1
+
+    opened = object()
+    assert key(Counter().next) is None
+    assert key(lambda: opened) is None
+    assert key(made(), object()) is None
+
+
+class Malformed:
+    """A model that never answers in the form asked for, at half a dollar an answer."""
+
+    name = "scripted/malformed"
+
+    def __init__(self):
+        self.asked = 0
+
+    async def complete(self, request):
+        self.asked += 1
+        return Reply("perhaps", self.name, 10, 1, 0.5)
+
+    async def close(self):
+        pass
+
+
+BODY = """
+def chatbot():
+    for _ in range(20):
+        try:
+            yes_or_no("Is it so?")
+        except ValueError:
+            pass
+    reply("done")
+"""
+
+
+def test_answers_of_the_wrong_form_are_counted(load):
+    model = Malformed()
+    chatbot = load("bot", BODY, model=model)
+    progress = (
+        Simulator(chatbot, load("user", USERBOT, model=model)).run(plain_scenarios(1, num_turns=1, seed=0)).progress
+    )
+    assert progress.paid == model.asked == 40
+    assert progress.cost_usd == 20.0
+
+
+@pytest.mark.parametrize("budget", [Budget(usd=3.0), Budget(calls=6)])
+def test_answers_of_the_wrong_form_are_within_the_budget(load, budget):
+    model = Malformed()
+    chatbot = load("bot", BODY, model=model)
+    simulation = Simulator(chatbot, load("user", USERBOT, model=model)).run(
+        plain_scenarios(1, num_turns=1, seed=0), budget=budget
+    )
+    assert simulation.memories[0].status == "truncated"
+    assert model.asked <= 8
