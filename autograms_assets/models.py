@@ -159,6 +159,9 @@ class _Training:
         from autograms_assets.endpoint_training import train_at_endpoint
 
         name = self.context.partition_key
+        scratch = self.workspace.scratch(f"{self.kind}_model", name)
+        if self.force:  # a job's state would lead back to the job that has run already
+            (scratch / f"{self.kind}_job.json").unlink(missing_ok=True)
         return train_at_endpoint(
             self.kind,
             table,
@@ -166,7 +169,7 @@ class _Training:
             base=self.base,
             base_url=self.workspace.settings(name).base_url,
             place=self.place,
-            scratch=self.workspace.scratch(f"{self.kind}_model", name),
+            scratch=scratch,
             log=self.context.log,
         )
 
