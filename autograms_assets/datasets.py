@@ -10,7 +10,7 @@ import dagster as dg
 
 from autograms.settings import DatasetSettings
 from autograms_assets.checks import dpo_checks, row_verdicts, sft_checks
-from autograms_assets.describe import DATASETS, described
+from autograms_assets.describe import DATASETS, described, quoted
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import table_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
@@ -124,6 +124,6 @@ def _numbers(column: "pa.ChunkedArray") -> list[float]:
 
 def _as_markdown(row: dict[str, Any], answers: tuple[str, ...]) -> str:
     lines = [f"**{row['primitive']}** at `{row['place']}` ({row['split']})"]
-    lines += [f"**{message['role']}:** {message['content']}" for message in row["prompt"]]
-    lines += [f"**{name}:** {row[name]}" for name in answers]
+    lines += [f"**{message['role']}:** {quoted(message['content'])}" for message in row["prompt"]]
+    lines += [f"**{name}:** {quoted(row[name])}" for name in answers]
     return "\n\n".join(lines)

@@ -18,7 +18,7 @@ from autograms.errors import RecordError
 from autograms.settings import AutogramSettings
 from autograms_assets.autograms import refuse_changed
 from autograms_assets.checks import memory_checks, memory_verdicts
-from autograms_assets.describe import CONVERSATIONS, described
+from autograms_assets.describe import CONVERSATIONS, described, quoted
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import memories_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
@@ -189,6 +189,6 @@ def _as_markdown(memory: "Memory") -> str:
     calls = "1 call" if len(memory.calls) == 1 else f"{len(memory.calls)} calls"
     lines = [f"*{_told(memory)}* ({memory.status}, {calls})"]
     if memory.error:
-        lines.append(f"*{memory.error}*: {memory.error_message} ({memory.error_place or 'no place'})")
-    lines += [f"**{turn['role']}:** {turn['content']}" for turn in memory.transcript()]
+        lines.append(f"*{memory.error}*: {quoted(memory.error_message)} ({memory.error_place or 'no place'})")
+    lines += [f"**{turn['role']}:** {quoted(turn['content'])}" for turn in memory.transcript()]
     return "\n\n".join(lines)

@@ -126,5 +126,7 @@ def _samples(rows: Sequence[HeldOut], models: Sequence[Scored]) -> list[str]:
 def _cell(text: str) -> str:
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
     plain = "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in short)
-    escaped = plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    escaped = (
+        plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`").replace("[", "\\[")
+    )
     return escaped.strip().replace("\n", "<br>")
