@@ -6,10 +6,11 @@ What belongs here: the card's text. What does not: measuring anything.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from autograms.conversation.atomic import replacing
 
 __all__ = ["render_card", "write_card"]
 
@@ -23,9 +24,8 @@ def write_card(folder: Path, record: dict[str, Any]) -> None:
         folder: The model's folder.
         record: The content of its ``training.json``.
     """
-    temporary = folder / f".README.md.{os.getpid()}"
-    temporary.write_text(render_card(record), encoding="utf-8")
-    os.replace(temporary, folder / "README.md")
+    with replacing(folder / "README.md") as file:
+        file.write(render_card(record).encode())
 
 
 def render_card(

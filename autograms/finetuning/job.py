@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from autograms.conversation.atomic import replacing
 from autograms.errors import DatasetError, TrainingError
 from autograms.finetuning.card import write_card
 from autograms.finetuning.student import TINY, is_tiny
@@ -326,9 +327,8 @@ def _hash(value: Any) -> str:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=2, ensure_ascii=False).encode())
 
 
 def _publish(finished: Path, output_dir: Path) -> None:

@@ -14,6 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
+from autograms.conversation.atomic import replacing
 from autograms.errors import AutogramsError, TrainingError
 from autograms.finetuning.events import Reporter, reporting
 from autograms.finetuning.job import JobSpec
@@ -119,9 +120,8 @@ def _make_base(spec: JobSpec, *, first: bool) -> None:
 
 
 def _write_failure(spec: JobSpec, message: str) -> None:
-    temporary = spec.failure.with_name(f".failure.{os.getpid()}")
-    temporary.write_text(json.dumps({"message": message}), encoding="utf-8")
-    os.replace(temporary, spec.failure)
+    with replacing(spec.failure) as file:
+        file.write(json.dumps({"message": message}).encode())
 
 
 if __name__ == "__main__":
