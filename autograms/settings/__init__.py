@@ -5,10 +5,10 @@ that acts on a setting.
 """
 
 from autograms.settings.asking import AutogramConfig
+from autograms.settings.autogram import AutogramSettings, BranchSettings, SampleSettings
 from autograms.settings.datasets import DatasetSettings
 from autograms.settings.project import Project, load_project
 from autograms.settings.recipes import DpoRecipe, EvaluationSettings, LoraSettings, SftRecipe
-from autograms.settings.autogram import AutogramSettings, BranchSettings, SampleSettings
 
 __all__ = [
     "AutogramConfig",
