@@ -34,7 +34,7 @@ test-long: $(VENV)/.installed-test  ## the tests, those that take long too
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not gpu"
 
 test-browser: $(VENV)/.installed-test  ## the tests that drive Dagster's UI in Chromium, which must be there
-	BROWSER_TESTS=required $(BIN)/python -m pytest -m browser tests/browser
+	BROWSER_TESTS=required $(BIN)/python -m pytest -m browser $(BROWSER_ARGS) tests/browser
 
 dev: $(VENV)/.installed  ## Dagster's UI and daemon; state in .dagster/
 	@$(BIN)/autograms sync

@@ -10,6 +10,8 @@ from autograms.settings.strict import Strict
 
 __all__ = ["DatasetSettings"]
 
+Status = Literal["completed", "truncated", "failed"]
+
 
 class DatasetSettings(Strict):
     """Which calls become rows.
@@ -20,7 +22,7 @@ class DatasetSettings(Strict):
         require_supervisor: Keep supervised calls only.
         primitives: Keep these primitives only; all where empty.
         exclude_primitives: Leave these primitives out.
-        statuses: list[Literal["completed", "truncated", "failed"]] = Field(default_factory=lambda: ["completed"])
+        statuses: list[Status] = Field(default_factory=lambda: list[Status](["completed"]))
         validation_fraction: Share of the conversations that is held out.
         split_seed: Seed of the split.
         group_by: Fields of the scenario, such as ``user_kwargs.persona``: conversations that share a value of any of
@@ -37,7 +39,7 @@ class DatasetSettings(Strict):
     require_supervisor: bool = False
     primitives: list[str] = Field(default_factory=list)
     exclude_primitives: list[str] = Field(default_factory=list)
-    statuses: list[Literal["completed", "truncated", "failed"]] = Field(default_factory=lambda: ["completed"])
+    statuses: list[Status] = Field(default_factory=lambda: list[Status](["completed"]))
     validation_fraction: float = Field(default=0.2, ge=0, lt=1)
     split_seed: int = 0
     group_by: list[str] = Field(default_factory=list)
