@@ -8,13 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from autograms.conversation.record import SCHEMA_VERSION
-from autograms.errors import RecordError
 from autograms.settings import AutogramSettings
 from autograms_assets.autograms import refuse_changed
 from autograms_assets.checks import memory_checks, memory_verdicts
@@ -23,6 +21,7 @@ from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import memories_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import counted, small_bars
+from autograms_assets.plans import earlier_memories, journal_of, planned_in_run
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.scenarios import read_scenarios
 from autograms_assets.stamps import Stamp
@@ -67,7 +66,7 @@ def conversation_memories(
         refuse_changed(name, sources, autogram)
         depends_on = {"programs": autogram.version, "scenarios": scenarios.version, **_settings_that_count(settings)}
         request = Request.of(context, config)
-        simulation = _Job(name, settings, scenarios, workspace, request)
+        simulation = _Job(name, settings, scenarios, workspace, request, planned_in_run(context))
         place = workspace.stored("conversation_memories", name)
         return reuse_or_make(place, depends_on, simulation.run, request=request, holds=_nothing_passing)
 
@@ -79,6 +78,7 @@ class _Job:
     scenarios: Stored
     workspace: Workspace
     request: Request
+    planned: dict[str, Any]
 
     def run(self) -> Made:
         """Simulate, and describe what came of it."""
@@ -89,8 +89,8 @@ class _Job:
         simulator = open_simulator(self.workspace.project(), self.name)
         budget, scenarios = budget_of(self.settings), read_scenarios(self.scenarios.table())
         paid: dict[str, Any] = {
-            "journal": self._journal(),
-            "previous": [] if self.request.force else self._previous(),
+            "journal": journal_of(self.workspace, self.name),
+            "previous": earlier_memories(self.workspace, self.name, self.request),
             "fresh": self.request.force,
         }
         if budget and self.settings.over_budget == "fail":
@@ -99,20 +99,7 @@ class _Job:
         simulation = simulator.run(scenarios, budget=budget, on_progress=on_progress, **paid)
         memories = simulation.memories
         table = memories_to_table(memories)
-        return Made(memories_version(memories), _summary(simulation), memory_verdicts(memories), table)
-
-    def _journal(self) -> Path:
-        return self.workspace.scratch("conversation_memories", self.name) / "calls.journal"
-
-    def _previous(self) -> "list[Memory]":
-        from autograms.conversation.parquet import table_to_memories
-
-        stored = self.workspace.stored("conversation_memories", self.name)
-        try:
-            return table_to_memories(stored.table()) if stored.exists() else []
-        except RecordError as error:
-            self.request.log.warning(f"{error}; what it held cannot be reused")
-            return []
+        return Made(memories_version(memories), _summary(simulation, self.planned), memory_verdicts(memories), table)
 
 
 def _settings_that_count(settings: AutogramSettings) -> dict[str, Any]:
@@ -145,7 +132,7 @@ def _every(seconds: float, say: Callable[[str], None]) -> "Callable[[Progress], 
     return on_progress
 
 
-def _summary(simulation: "Simulation") -> dict[str, Any]:
+def _summary(simulation: "Simulation", planned: dict[str, Any]) -> dict[str, Any]:
     memories, progress = simulation.memories, simulation.progress
     statuses = Counter(memory.status for memory in memories)
     return {
@@ -156,12 +143,14 @@ def _summary(simulation: "Simulation") -> dict[str, Any]:
         "errors": dict(Counter(memory.error for memory in memories if memory.error)),
         "calls": progress.calls,
         "paid calls": progress.paid,
+        "planned calls": planned.get("planned calls"),
         "reused calls": progress.reused,
         "supervised calls": sum(call.supervised for memory in memories for call in memory.calls),
         "scores": _scores(memories),
         "input tokens": progress.input_tokens,
         "output tokens": progress.output_tokens,
         "cost (USD)": progress.cost_usd,
+        "planned cost (USD)": planned.get("planned cost (USD)"),
         **_samples(memories),
     }
 

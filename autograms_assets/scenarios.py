@@ -15,6 +15,7 @@ from autograms_assets.describe import CONVERSATIONS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import file_version, table_version
 from autograms_assets.partitions import AUTOGRAMS
+from autograms_assets.plans import of_the_simulation, planned
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.workspace import Workspace
 
@@ -43,7 +44,10 @@ _SHOWN = 5
 def scenarios(
     context: dg.AssetExecutionContext, config: AssetConfig, workspace: dg.ResourceParam[Workspace]
 ) -> dg.MaterializeResult:
-    """The conversations to simulate: the rows of the scenario file, or ``num_examples`` plain ones."""
+    """The conversations to simulate: the rows of the scenario file, or ``num_examples`` plain ones.
+
+    Beside them, the plan: which conversations and calls are stale and why, and what they will cost.
+    """
     name = context.partition_key
     with clear_failures():
         settings, project = workspace.settings(name), workspace.project()
@@ -54,7 +58,9 @@ def scenarios(
             "chosen": [settings.sample.model_dump() if settings.sample else None, settings.skip_bad_scenarios],
         }
         place, request = workspace.stored("scenarios", name), Request.of(context, config)
-        return reuse_or_make(place, depends_on, lambda: _made(project, settings, request), request=request)
+        made = reuse_or_make(place, depends_on, lambda: _made(project, settings, request), request=request)
+        plan = planned(workspace, name, read_scenarios(place.table()), of_the_simulation(context))
+    return made._replace(metadata={**(made.metadata or {}), **plan})
 
 
 def read_scenarios(table: pa.Table) -> "list[Scenario]":

@@ -1,6 +1,7 @@
 """What reaches the model, counted at the endpoint: an edit pays for what it made stale and for nothing else."""
 
 import json
+import re
 
 import pytest
 
@@ -184,3 +185,52 @@ def test_a_budget_that_is_spent_is_gone_on_from_with_a_larger_one(
     assert outcome.success, outcome.failures
     assert endpoint.stats()["requests"] == CALLS * len(ITEMS)
     assert paid(paying, endpoint) == 0
+
+
+def test_the_plan_stands_beside_the_scenarios_and_beside_what_was_paid(
+    paying: Chain, endpoint: Endpoint, project: ScratchProject
+) -> None:
+    first = paying.run(*UP_TO_MEMORIES).metadata
+    assert first["scenarios"]["stale conversations"] == len(ITEMS)
+    assert "| because of | never simulated: 4 |" in first["scenarios"]["plan"]
+    assert first["conversation_memories"]["planned calls"] == first["scenarios"]["planned calls"]
+    project.edit("chatbots/desk.py", "Answer the customer.", "Answer briefly.")
+    alone = paying.run("autogram", "scenarios").metadata["scenarios"]
+    assert (alone["reused"], alone["stale conversations"], alone["planned calls"]) == (True, 4, 4)
+    assert "| because of | autogram: 4 |" in alone["plan"]
+    assert endpoint.stats()["requests"] == CALLS * len(ITEMS)
+    second = paying.run(*UP_TO_MEMORIES).metadata["conversation_memories"]
+    assert (second["planned calls"], second["paid calls"]) == (4, 4)
+    assert paying.run(*UP_TO_MEMORIES).metadata["scenarios"]["planned calls"] == 0
+
+
+def test_the_plan_of_a_forced_run_pays_for_everything(paying: Chain) -> None:
+    paying.run(*UP_TO_MEMORIES)
+    for options in ({"tags": {"autograms/force": "true"}}, {"force": ("conversation_memories",)}):
+        planned = paying.run(*UP_TO_MEMORIES, **options).metadata["scenarios"]  # type: ignore[arg-type]
+        assert (planned["planned calls"], planned["stale conversations"]) == (CALLS * len(ITEMS), len(ITEMS))
+
+
+def test_conversations_alone_tell_no_plan_of_another_run(paying: Chain, project: ScratchProject) -> None:
+    paying.run(*UP_TO_MEMORIES)
+    project.edit("chatbots/desk.py", "Answer the customer.", "Answer briefly.")
+    paying.run("autogram", "scenarios")
+    assert "planned calls" not in paying.run("conversation_memories").metadata["conversation_memories"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "why"),
+    [
+        ("chatbots/desk.py", "def chatbot", "def chatbox", "not made: .*desk.py defines no chatbot"),
+        ("chatbots/desk.py", "@autograms_function", "raise SystemExit\n@autograms_function", "not made: .*SystemExit"),
+        ("chatbots/desk.py", "@autograms_function", "def init_chatbot(): {}['k']\n@autograms_function", "KeyError"),
+        ("autograms.toml", "openai/small", "nobody/small", "not made: .*nobody/small"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_says_why_and_fails_nothing(
+    paying: Chain, project: ScratchProject, file: str, old: str, new: str, why: str
+) -> None:
+    project.edit(file, old, new)
+    outcome = paying.run("autogram", "scenarios")
+    assert outcome.success, outcome.failures
+    assert re.match(f".*{why}", outcome.metadata["scenarios"]["plan"])
