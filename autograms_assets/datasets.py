@@ -4,15 +4,16 @@ What does not belong here: choosing and building rows (``autograms.datasets``).
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
-from autograms.settings import DatasetSettings
+from autograms.settings import AutogramSettings, DatasetSettings
 from autograms_assets.checks import dpo_checks, row_verdicts, sft_checks
 from autograms_assets.describe import DATASETS, described, quoted
 from autograms_assets.failures import clear_failures
-from autograms_assets.fingerprints import table_version, versions_of
+from autograms_assets.fingerprints import folder_version, table_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import counted, small_bars
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
@@ -28,6 +29,7 @@ __all__ = ["dpo_dataset", "sft_dataset"]
 
 _NOT_CONTENT = ("cost_usd", "model", "place", "supervisor")
 """Columns that say how a row came to be and teach nothing."""
+_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "chat_template*", "vocab*", "merges.txt")
 _SHOWN = 3
 
 
@@ -71,24 +73,45 @@ def _dataset(
     workspace: Workspace,
 ) -> dg.MaterializeResult:
     with clear_failures():
-        settings = workspace.settings(context.partition_key).dataset
+        settings = workspace.settings(context.partition_key)
+        model = _counted_in(settings)
         depends_on = {
             "memories": memories.version,
-            "settings": settings.model_dump(mode="json"),
+            "settings": settings.dataset.model_dump(mode="json"),
             "versions": versions_of("autograms-assets"),
+            **({"tokenizer": _tokenizer_version(model)} if model is not None else {}),
         }
         place = workspace.stored(f"{kind}_dataset", context.partition_key)
         return reuse_or_make(
-            place, depends_on, lambda: _made(kind, memories, settings), request=Request.of(context, config)
+            place,
+            depends_on,
+            lambda: _made(kind, memories, settings.dataset, model),
+            request=Request.of(context, config),
         )
 
 
-def _made(kind: Literal["sft", "dpo"], memories: Stored, settings: DatasetSettings) -> Made:
+def _counted_in(settings: AutogramSettings) -> str | None:
+    """Return the model whose tokens the budget counts, ``None`` without a budget, or where an endpoint trains it."""
+    counted = settings.dataset.max_tokens_total is not None and settings.sft.backend == "huggingface"
+    return settings.sft.model if counted else None
+
+
+def _tokenizer_version(model: str) -> str:
+    return folder_version(Path(model), _TOKENIZER) if Path(model).is_dir() else model
+
+
+def _made(kind: Literal["sft", "dpo"], memories: Stored, settings: DatasetSettings, model: str | None) -> Made:
     from autograms.conversation.parquet import stream_memories
     from autograms.datasets import build_dpo, build_sft
 
     build: Callable[..., BuiltDataset] = build_dpo if kind == "dpo" else build_sft
-    built = build(stream_memories(memories.path), settings)
+    count_tokens = None
+    if model is not None:
+        from autograms.finetuning import token_counter
+
+        unlimited = settings.model_copy(update={"max_tokens_total": None})
+        count_tokens = token_counter(model, lambda: build(stream_memories(memories.path), unlimited).table, kind)
+    built = build(stream_memories(memories.path), settings, count_tokens=count_tokens)
     table = built.table
     version = table_version(table, without=_NOT_CONTENT)
     return Made(version, _summary(built, kind), row_verdicts(kind, table), table)

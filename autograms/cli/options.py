@@ -1,10 +1,17 @@
-"""Options that several commands share, so that they read alike everywhere."""
+"""Options that several commands share, so that they read alike everywhere.
+
+A single option is an annotated type. Options that always come together are a ``TypedDict``: a command takes them as
+``**flags: Unpack[DatasetFlags]`` and is decorated with :func:`spelled_out`. What does not belong here: what becomes of
+them (``recipes``).
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict, TypeVar, get_args, get_type_hints
 
 import typer
 
@@ -12,17 +19,18 @@ __all__ = [
     "ApiKeyFile",
     "BaseUrl",
     "ConfigFile",
+    "DatasetFlags",
     "FinetuningKind",
     "FinetuningType",
-    "MinScore",
     "Provider",
     "ProviderType",
-    "RequireSupervisor",
     "RowKind",
     "SaveDir",
-    "TagQuery",
-    "ValidationFraction",
+    "Status",
+    "spelled_out",
 ]
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
 
 
 class ProviderType(StrEnum):
@@ -56,14 +64,82 @@ Provider = Annotated[ProviderType, typer.Option("--model_type", help="Where the 
 FinetuningType = Annotated[
     FinetuningKind, typer.Option("--finetuning_type", help="normal: on the best outputs; dpo: on preferences.")
 ]
-TagQuery = Annotated[
-    str | None,
-    typer.Option("--tag_query", help="Only calls with these tags: 'a & (b | !c)'. The supervisor sets tags."),
-]
-MinScore = Annotated[float | None, typer.Option("--min_score", help="Only calls that scored at least this.")]
-RequireSupervisor = Annotated[
-    bool | None, typer.Option("--require_supervisor", help="Only calls that a supervisor answered.")
-]
-ValidationFraction = Annotated[
-    float | None, typer.Option("--validation_fraction", help="Share of the conversations that is held out.")
-]
+
+
+class Status(StrEnum):
+    """How a conversation ended."""
+
+    completed = "completed"
+    truncated = "truncated"
+    failed = "failed"
+
+
+class DatasetFlags(TypedDict):
+    """A flag for each of :class:`~autograms.settings.DatasetSettings`, of the same name; ``None`` where not given."""
+
+    tag_query: Annotated[
+        str | None,
+        typer.Option("--tag_query", help="Only calls with these tags: 'a & (b | !c)'. The supervisor sets tags."),
+    ]
+    min_score: Annotated[float | None, typer.Option("--min_score", help="Only calls that scored at least this.")]
+    require_supervisor: Annotated[
+        bool | None,
+        typer.Option("--require_supervisor/--no_require_supervisor", help="Only calls that a supervisor answered."),
+    ]
+    primitives: Annotated[
+        list[str] | None, typer.Option("--primitives", help="Only calls of this primitive; may be repeated.")
+    ]
+    exclude_primitives: Annotated[
+        list[str] | None, typer.Option("--exclude_primitives", help="No calls of this primitive; may be repeated.")
+    ]
+    statuses: Annotated[
+        list[Status] | None,
+        typer.Option("--statuses", help="Conversations that ended so; may be repeated. Completed ones where unset."),
+    ]
+    validation_fraction: Annotated[
+        float | None, typer.Option("--validation_fraction", help="Share of the conversations that is held out.")
+    ]
+    split_seed: Annotated[int | None, typer.Option("--split_seed", help="Another seed holds out others.")]
+    group_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group_by",
+            help="Field of the scenario, such as user_kwargs.persona, no value of which stands on both sides of the "
+            "split; may be repeated.",
+        ),
+    ]
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hold_out",
+            metavar="FIELD=VALUE",
+            help="Always hold out the scenarios whose field has this value (JSON, or a text); may be repeated.",
+        ),
+    ]
+    deduplicate: Annotated[
+        bool | None,
+        typer.Option("--deduplicate/--no_deduplicate", help="Keep equal rows once, the default."),
+    ]
+    near_duplicates: Annotated[
+        float | None,
+        typer.Option("--near_duplicates", help="Leave out calls this similar to another (0.8: nearly equal ones)."),
+    ]
+    max_tokens_total: Annotated[
+        int | None, typer.Option("--max_tokens_total", help="Tokens that the training rows may have together.")
+    ]
+
+
+def spelled_out(command: _Command) -> _Command:
+    """Give a command that ends in ``**flags: Unpack[SomeFlags]`` a signature that names each of these flags.
+
+    The command line is made from signatures; each flag is ``None`` where it is not given.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    *named, flags = signature.parameters.values()
+    (shared,) = get_args(flags.annotation)
+    spelled = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in get_type_hints(shared, include_extras=True).items()
+    ]
+    command.__signature__ = signature.replace(parameters=[*named, *spelled])  # type: ignore[attr-defined]
+    return command

@@ -5,6 +5,7 @@ What does not belong here: what a recipe's options mean (``autograms.settings``)
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autograms.cli.configuration import read_options
+from autograms.cli.options import DatasetFlags
 from autograms.errors import SettingsError, nearest
 from autograms.settings import AutogramConfig, DatasetSettings, DpoRecipe, SftRecipe
 
-__all__ = ["build_settings", "read_recipe_file"]
+__all__ = ["build_settings", "dataset_settings", "read_recipe_file"]
 
 _Settings = TypeVar("_Settings", bound=BaseModel)
 
@@ -61,6 +63,33 @@ def build_settings(model: type[_Settings], file_options: Mapping[str, Any], flag
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"{place}: {first['msg']} (got {first['input']!r})") from None
+
+
+def dataset_settings(flags: DatasetFlags, file_options: Mapping[str, Any] | None = None) -> DatasetSettings:
+    """Return a dataset's settings from a file's options, overridden by the flags that were given.
+
+    Raises:
+        SettingsError: Where a value has the wrong form; the message names the option.
+    """
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
+    if flags["hold_out"]:
+        given["hold_out"] = _held_out(flags["hold_out"])
+    return build_settings(DatasetSettings, file_options or {}, given)
+
+
+def _held_out(flags: list[str]) -> dict[str, list[Any]]:
+    """Return the values by field, of flags such as ``user_kwargs.persona=angry``."""
+    fields: dict[str, list[Any]] = {}
+    for flag in flags:
+        field, equals, text = flag.partition("=")
+        if not (field and equals):
+            raise SettingsError(f"--hold_out {flag!r}: expected FIELD=VALUE, such as user_kwargs.persona=angry")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        fields.setdefault(field, []).append(value)
+    return fields
 
 
 def _refuse_unknown(options: Mapping[str, Any], model: type[BaseModel], where: str) -> None:

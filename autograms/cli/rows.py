@@ -12,31 +12,51 @@ if TYPE_CHECKING:
     from autograms.datasets import BuiltDataset
     from autograms.settings import DatasetSettings
 
-__all__ = ["prepare_rows"]
+__all__ = ["build_rows", "write_rows"]
 
 
-def prepare_rows(
-    save_dir: Path, settings: DatasetSettings, *, kind: RowKind, flavor: ProviderType, output_dir: Path | None = None
-) -> BuiltDataset:
-    """Build the rows of a folder's conversations, write them as ``.jsonl`` files, and say what was built.
+def build_rows(save_dir: Path, settings: DatasetSettings, *, kind: RowKind, model: str | None = None) -> BuiltDataset:
+    """Build the rows of a folder's conversations, and say what was built.
 
     Args:
         save_dir: The simulation's folder.
         settings: Which calls become rows.
         kind: ``sft`` or ``dpo``.
-        flavor: Whose form the files have.
-        output_dir: Where the files go; the simulation's folder where unset.
+        model: The model whose tokens count for ``max_tokens_total``; they are estimated where unset.
 
     Raises:
         SettingsError: Where the folder holds no conversations.
         DatasetError: Where no rows can be built.
+        TrainingError: Where the model's tokenizer cannot be had.
     """
-    from autograms.datasets import build_dpo, build_sft, export_jsonl
+    from autograms.datasets import build_dpo, build_sft
 
+    build = build_dpo if kind == "dpo" else build_sft
     memories = read_results(save_dir)
-    built = (build_dpo if kind == "dpo" else build_sft)(memories, settings)
-    target = output_dir or save_dir
-    files = export_jsonl(built.table, target, flavor=flavor.value, kind=kind)
+    count_tokens = None
+    if settings.max_tokens_total is not None and model is not None:
+        from autograms.finetuning.counting import token_counter
+
+        unlimited = settings.model_copy(update={"max_tokens_total": None})
+        count_tokens = token_counter(model, lambda: build(memories, unlimited).table, kind)
+    built = build(memories, settings, count_tokens=count_tokens)
     print(built.report.as_markdown())
-    print(f"wrote {', '.join(str(path) for path in files)}")
     return built
+
+
+def write_rows(built: BuiltDataset, folder: Path, *, kind: RowKind, flavor: ProviderType) -> None:
+    """Write rows as ``.jsonl`` files.
+
+    Args:
+        built: The rows.
+        folder: Where the files go.
+        kind: ``sft`` or ``dpo``, as the rows are.
+        flavor: Whose form the files have.
+
+    Raises:
+        DatasetError: Where no row trains.
+    """
+    from autograms.datasets import export_jsonl
+
+    files = export_jsonl(built.table, folder, flavor=flavor.value, kind=kind)
+    print(f"wrote {', '.join(str(path) for path in files)}")

@@ -4,9 +4,10 @@
 for those who start the worker themselves.
 """
 
+from autograms.finetuning.counting import audit_rows, token_counter
 from autograms.finetuning.job import Job, JobSpec, TrainingResult, finish_job, prepare_job, read_result
 from autograms.finetuning.openai_jobs import OpenAIResult, run_openai_job
-from autograms.finetuning.tokens import TokenAudit, audit_rows
+from autograms.finetuning.tokens import TokenAudit
 from autograms.finetuning.train import run_job, train_dpo, train_sft
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "read_result",
     "run_job",
     "run_openai_job",
+    "token_counter",
     "train_dpo",
     "train_sft",
 ]

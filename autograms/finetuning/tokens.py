@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autograms.errors import DatasetError, TrainingError
-from autograms.finetuning.student import TINY, tiny_tokenizer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +27,6 @@ __all__ = [
     "TokenAudit",
     "TokenRow",
     "answer_ids",
-    "audit_rows",
     "load_tokenizer",
     "prompt_ids",
     "read_rows",
@@ -280,27 +278,6 @@ def tokenize_rows(
             "raise max_length, or set truncate"
         )
     return kept, audit
-
-
-def audit_rows(
-    table: pa.Table, kind: Kind, *, model: str | Path, max_length: int, truncate: bool = False
-) -> TokenAudit:
-    """Account for a table's training rows in a model's own tokens, before anything is trained.
-
-    Args:
-        table: A table of the SFT or the DPO schema.
-        kind: Which of the two.
-        model: ``tiny``, a model's folder, or its name on the hub.
-        max_length: Longest row in tokens.
-        truncate: As in the recipe.
-
-    Raises:
-        DatasetError: Where the table has no rows to train on.
-        TrainingError: Where the model's tokenizer cannot be had.
-    """
-    rows = list(read_rows(table, kind, split="train"))
-    tokenizer = tiny_tokenizer(row_texts(rows)) if str(model) == TINY else load_tokenizer(model)
-    return tokenize_rows(rows, tokenizer, max_length=max_length, truncate=truncate)[1]
 
 
 def _wire(message: dict[str, Any], row: str) -> dict[str, Any]:

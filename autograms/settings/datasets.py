@@ -22,7 +22,7 @@ class DatasetSettings(Strict):
         require_supervisor: Keep supervised calls only.
         primitives: Keep these primitives only; all where empty.
         exclude_primitives: Leave these primitives out.
-        statuses: list[Status] = Field(default_factory=lambda: list[Status](["completed"]))
+        statuses: Keep conversations that ended so.
         validation_fraction: Share of the conversations that is held out.
         split_seed: Seed of the split.
         group_by: Fields of the scenario, such as ``user_kwargs.persona``: conversations that share a value of any of

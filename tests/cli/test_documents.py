@@ -22,9 +22,13 @@ def test_named_commands_and_flags_exist(document: Path) -> None:
     for line in text.splitlines():
         for name, rest in re.findall(r"(?:^|bin/|`)autograms ([a-z]+)([^#`]*)", line.strip()):
             assert name in COMMANDS, line
-            flags = {flag for parameter in group.commands[name].params for flag in parameter.opts}
+            flags = {flag for parameter in group.commands[name].params for flag in _names(parameter)}
             for flag in re.findall(r"--[a-z_]+", rest):
                 assert flag in flags, f"{name}: {flag}"
+
+
+def _names(parameter: object) -> list[str]:
+    return [*parameter.opts, *parameter.secondary_opts]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -13,7 +13,6 @@ from autograms.errors import DatasetError, TrainingError
 from autograms.finetuning.tokens import (
     IGNORED,
     Row,
-    audit_rows,
     load_tokenizer,
     prompt_ids,
     read_rows,
@@ -145,12 +144,6 @@ def test_audit_counts_every_token(tokenizer: Any) -> None:
     assert audit.tokens == sum(len(row.input_ids()) for row in kept)
     assert audit.loss_tokens == sum(label != IGNORED for row in kept for label in row.labels())
     assert sum(count for _, count in audit.histogram) == 2
-
-
-def test_audit_of_a_table_needs_no_model() -> None:
-    audit = audit_rows(sft_table(40), "sft", model="tiny", max_length=1024)
-    assert audit.trained == audit.rows == sum(row["split"] == "train" for row in sft_table(40).to_pylist())
-    assert 0 < audit.loss_tokens < audit.tokens
 
 
 def test_rows_of_a_table() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
-from autograms.cli.options import SaveDir, TagQuery, ValidationFraction
+from autograms.cli.options import DatasetFlags, SaveDir, spelled_out
 from autograms.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
+@spelled_out
 def evaluate(
     save_dir: SaveDir = Path("simulation_data"),
     sft_model: Annotated[
@@ -34,8 +35,6 @@ def evaluate(
         Path | None,
         typer.Option("--base", help="Folder of the model before training; as the SFT model says where unset."),
     ] = None,
-    tag_query: TagQuery = None,
-    validation_fraction: ValidationFraction = None,
     max_rows: Annotated[int | None, typer.Option("--max_rows", help="Held-out rows that are answered.")] = None,
     judge: Annotated[str | None, typer.Option("--judge", help="provider/model of a judge.")] = None,
     autogram_file: Annotated[
@@ -49,24 +48,26 @@ def evaluate(
     output_dir: Annotated[
         Path | None, typer.Option("--output_dir", help="Folder for the report; evaluation in --save_dir where unset.")
     ] = None,
+    **flags: Unpack[DatasetFlags],
 ) -> None:
     """Evaluate the models that finetune trained, before and after, on rows whose conversations they never saw.
 
     Writes metrics.json, report.md and pictures; with --autogram_file also comparison.html, which shows the
-    conversations with each model side by side. --tag_query and --validation_fraction must be those of the training.
+    conversations with each model side by side. What is held out follows from the options of the dataset (--tag_query
+    and those below it), which must be those of the training.
 
     Example:
 
     \b
     autograms evaluate --save_dir simulation_data
     """
-    from autograms.cli.recipes import build_settings
+    from autograms.cli.recipes import build_settings, dataset_settings
     from autograms.cli.results import read_results
     from autograms.datasets import build_dpo, build_sft
     from autograms.evaluation import evaluate as measure
-    from autograms.settings import DatasetSettings, EvaluationSettings
+    from autograms.settings import EvaluationSettings
 
-    dataset = build_settings(DatasetSettings, {}, {"tag_query": tag_query, "validation_fraction": validation_fraction})
+    dataset = dataset_settings(flags)
     settings = build_settings(EvaluationSettings, {}, {"max_rows": max_rows, "judge": judge})
     sft = _model(sft_model or save_dir / "sft_model", "--sft_model", "autograms finetune")
     dpo = _preferred(dpo_model, save_dir)

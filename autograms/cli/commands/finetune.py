@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
 from autograms.cli.options import (
     ApiKeyFile,
     BaseUrl,
+    DatasetFlags,
     FinetuningKind,
     FinetuningType,
-    MinScore,
     Provider,
     ProviderType,
-    RequireSupervisor,
     RowKind,
     SaveDir,
-    TagQuery,
-    ValidationFraction,
+    spelled_out,
 )
 from autograms.errors import SettingsError
 
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["finetune"]
 
 
+@spelled_out
 def finetune(
     save_dir: SaveDir = Path("simulation_data"),
     model: Annotated[
@@ -45,10 +44,6 @@ def finetune(
     prepare_data_only: Annotated[
         bool, typer.Option("--prepare_data_only", help="Write the .jsonl files and stop; needs no model.")
     ] = False,
-    tag_query: TagQuery = None,
-    min_score: MinScore = None,
-    require_supervisor: RequireSupervisor = None,
-    validation_fraction: ValidationFraction = None,
     output_dir: Annotated[
         Path | None,
         typer.Option("--output_dir", help="Folder for the model; sft_model or dpo_model in --save_dir where unset."),
@@ -78,6 +73,7 @@ def finetune(
     suffix: Annotated[str | None, typer.Option("--suffix", help="For openai: part of the new model's name.")] = None,
     base_url: BaseUrl = None,
     api_key_file: ApiKeyFile = None,
+    **flags: Unpack[DatasetFlags],
 ) -> None:
     """Finetune a model on simulated conversations. Interrupted, it goes on from its last checkpoint.
 
@@ -90,10 +86,11 @@ def finetune(
     autograms finetune --save_dir simulation_data --model tiny --max_steps 200
     autograms finetune --save_dir simulation_data --model tiny --finetuning_type dpo --max_steps 30
     autograms finetune --save_dir simulation_data --model Qwen/Qwen2.5-0.5B-Instruct --lora_r 16
+    autograms finetune --save_dir simulation_data --prepare_data_only --near_duplicates 0.8 --max_tokens_total 200000
     """
-    from autograms.cli.recipes import build_settings, read_recipe_file
-    from autograms.cli.rows import prepare_rows
-    from autograms.settings import DatasetSettings, DpoRecipe, SftRecipe
+    from autograms.cli.recipes import build_settings, dataset_settings, read_recipe_file
+    from autograms.cli.rows import build_rows, write_rows
+    from autograms.settings import DpoRecipe, SftRecipe
 
     kind = finetuning_type.rows
     recipe_type = DpoRecipe if kind == "dpo" else SftRecipe
@@ -101,16 +98,7 @@ def finetune(
         if value is not None and kind != "dpo":
             raise SettingsError(f"{flag} is an option of --finetuning_type dpo")
     recipe_options, dataset_options = read_recipe_file(config_file, recipe_type)
-    settings = build_settings(
-        DatasetSettings,
-        dataset_options,
-        {
-            "tag_query": tag_query,
-            "min_score": min_score,
-            "require_supervisor": require_supervisor,
-            "validation_fraction": validation_fraction,
-        },
-    )
+    settings = dataset_settings(flags, dataset_options)
     recipe = build_settings(
         recipe_type,
         recipe_options,
@@ -131,10 +119,13 @@ def finetune(
             "suffix": suffix,
         },
     )
-    if not prepare_data_only and model is None and "model" not in recipe_options:
+    named = model is not None or "model" in recipe_options
+    if not prepare_data_only and not named:
         raise SettingsError("--model is missing: name one (tiny is the embedded student), or give --prepare_data_only")
     start = _start(save_dir, recipe) if kind == "dpo" and not prepare_data_only else recipe.model
-    built = prepare_rows(save_dir, settings, kind=kind, flavor=model_type)
+    counted_in_tokens = named and recipe.backend == "huggingface" and start != "sft"
+    built = build_rows(save_dir, settings, kind=kind, model=start if counted_in_tokens else None)
+    write_rows(built, save_dir, kind=kind, flavor=model_type)
     if prepare_data_only:
         return
     if model_type is ProviderType.openai:

@@ -1,0 +1,83 @@
+"""Counting a dataset in the tokens of the model that it is for, before anything is trained.
+
+What belongs here: finding that model's tokenizer, also where the model is made on the spot, and counting with it. What
+does not: turning rows into tokens (``tokens``), and choosing rows (``autograms.datasets``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autograms.finetuning.student import TINY, tiny_tokenizer
+from autograms.finetuning.tokens import (
+    Kind,
+    TokenAudit,
+    answer_ids,
+    load_tokenizer,
+    prompt_ids,
+    read_rows,
+    row_texts,
+    tokenize_rows,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["audit_rows", "token_counter"]
+
+
+def audit_rows(
+    table: pa.Table, kind: Kind, *, model: str | Path, max_length: int, truncate: bool = False
+) -> TokenAudit:
+    """Account for a table's training rows in a model's own tokens, before anything is trained.
+
+    Args:
+        table: A table of the SFT or the DPO schema.
+        kind: Which of the two.
+        model: ``tiny``, a model's folder, or its name on the hub.
+        max_length: Longest row in tokens.
+        truncate: As in the recipe.
+
+    Raises:
+        DatasetError: Where the table has no rows to train on.
+        TrainingError: Where the model's tokenizer cannot be had.
+    """
+    tokenizer = _tokenizer(model, lambda: table, kind)
+    rows = read_rows(table, kind, split="train")
+    return tokenize_rows(rows, tokenizer, max_length=max_length, truncate=truncate)[1]
+
+
+def token_counter(
+    model: str | Path, table: Callable[[], pa.Table], kind: Kind
+) -> Callable[[list[dict[str, Any]]], int]:
+    """Return what counts the tokens of a row for a dataset's ``max_tokens_total``, as :func:`audit_rows` does.
+
+    Args:
+        model: ``tiny``, a model's folder, or its name on the hub.
+        table: Makes the rows without the budget. It is called for ``tiny`` alone, whose tokenizer is trained on them;
+            the one it is given later is trained on the rows that are left, and counts a little differently.
+        kind: ``sft`` or ``dpo``, as the table is.
+
+    Returns:
+        From chat messages, the answer last, to the tokens that go through the model.
+
+    Raises:
+        DatasetError: Where there are no rows to train on.
+        TrainingError: Where the model's tokenizer cannot be had.
+    """
+    tokenizer = _tokenizer(model, table, kind)
+
+    def count(messages: list[dict[str, Any]]) -> int:
+        prompt = prompt_ids(tokenizer, messages[:-1])
+        return len(prompt) + len(answer_ids(tokenizer, messages[:-1], prompt, messages[-1]["content"])[0])
+
+    return count
+
+
+def _tokenizer(model: str | Path, table: Callable[[], pa.Table], kind: Kind) -> PreTrainedTokenizerBase:
+    if str(model) != TINY:
+        return load_tokenizer(model)
+    return tiny_tokenizer(row_texts(read_rows(table(), kind, split="train")))
