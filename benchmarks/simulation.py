@@ -4,9 +4,11 @@
     python -m benchmarks.simulation --tail          latencies of 50 ms at the median and 2 s at the longest
     python -m benchmarks.simulation --scale         2,500 to 10,000 conversations in one process, 256 in flight
 
-Each figure is the difference of two sizes (a quarter and the whole), so that start-up does not count. CPU is this
-client's process alone; the endpoint is a process of its own. Everything counts: the runtime, prompts, the journal and
-the Parquet file. The floor sends bodies of the same size through aiohttp and reads the answers, and does nothing else.
+Each figure is the difference of two sizes (a quarter and the whole), so that neither start-up counts nor the end, where
+fewer and fewer are in flight. CPU is this client's process alone; the endpoint is a process of its own. Everything
+counts: the runtime, prompts, the journal and the Parquet file. The floor sends bodies of the same size through aiohttp
+and reads the answers, and does nothing else. The ideal wall time is calls x latency / in flight, with the latency that
+the endpoint itself saw between a request and its answer.
 """
 
 from __future__ import annotations
@@ -14,13 +16,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.endpoint import Endpoint
 
 CHATBOT = """
 from autograms import autograms_function
@@ -111,48 +116,47 @@ def report(cpu: float, wall: float, calls: int, failed: int) -> None:
     print(json.dumps({**figures, "failed": failed}))
 
 
-def measure(kind: str, url: str, conversations: int, concurrency: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.simulation", "--one", kind, "--url", url]
+def measure(kind: str, endpoint: Endpoint, conversations: int, concurrency: int) -> dict[str, float]:
+    """Return what one process of a client took, and what the endpoint's answers to it took, added up (``waited``)."""
+    command = [sys.executable, "-m", "benchmarks.simulation", "--one", kind, "--url", endpoint.url]
     command += ["--conversations", str(conversations), "--concurrency", str(concurrency)]
+    before = endpoint.stats()["seconds"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]) | {"waited": endpoint.stats()["seconds"] - before}
 
 
-def scale(url: str) -> None:
+def scale(endpoint: Endpoint) -> None:
     """Show what sizes cost in one process each."""
     print("| conversations | CPU ms a call | wall s | MB | KB a conversation |")
     print("|---|---|---|---|---|")
-    start = measure("ours", url, 1, 1)["peak_mb"]
+    start = measure("ours", endpoint, 1, 1)["peak_mb"]
     for size in SIZES:
-        found = measure("ours", url, size, 256)
+        found = measure("ours", endpoint, size, 256)
         ms, each = found["cpu"] / found["calls"] * 1000, (found["peak_mb"] - start) / size * 1024
         print(f"| {size:6d} | {ms:6.3f} | {found['wall']:6.1f} | {found['peak_mb']:5.0f} | {each:5.1f} |", flush=True)
 
 
-def compare(url: str, conversations: int, concurrency: int, latency: float, repeat: int) -> None:
+def compare(endpoint: Endpoint, conversations: int, concurrency: int, repeat: int) -> None:
+    """Measure both clients in turn, and print the medians; the ratio is the median of the ratios of each turn."""
     rows: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
     for _ in range(repeat):
         for kind, found in rows.items():
-            small = measure(kind, url, conversations // 4, concurrency)
-            large = measure(kind, url, conversations, concurrency)
-            calls = large["calls"] - small["calls"]
-            found.append(
-                {
-                    "ms": (large["cpu"] - small["cpu"]) / calls * 1000,
-                    "wall": large["wall"],
-                    "peak": large["peak_mb"],
-                    "failed": large["failed"],
-                    "ideal": large["calls"] * latency / concurrency,
-                }
-            )
-    median = {kind: statistics.median(row["ms"] for row in found) for kind, found in rows.items()}
+            small = measure(kind, endpoint, conversations // 4, concurrency)
+            large = measure(kind, endpoint, conversations, concurrency)
+            assert not large["failed"], "calls failed; nothing was measured"
+            more = {key: large[key] - small[key] for key in ("cpu", "wall", "calls", "waited")}
+            wall, ideal = more["wall"], more["waited"] / concurrency
+            ms = more["cpu"] / more["calls"] * 1000
+            found.append({"ms": ms, "wall": wall, "ideal": ideal, "over": wall / ideal, "peak": large["peak_mb"]})
     for kind, found in rows.items():
-        last = found[-1]
+        middle = {key: statistics.median(row[key] for row in found) for key in found[0]}
+        ratio = statistics.median(row["ms"] / least["ms"] for row, least in zip(found, rows["floor"], strict=True))
         print(
-            f"| {concurrency:4d} | {kind:5s} | {median[kind]:6.3f} | {median[kind] / median['floor']:5.2f} | "
-            f"{statistics.median(r['wall'] for r in found):7.2f} | {last['ideal']:6.2f} | {last['peak']:6.0f} |"
+            f"| {concurrency:4d} | {kind:5s} | {middle['ms']:6.3f} | {ratio:5.2f} | {middle['wall']:7.2f} | "
+            f"{middle['ideal']:6.2f} | {middle['over']:5.2f} | {middle['peak']:6.0f} |",
+            flush=True,
         )
 
 
@@ -175,14 +179,13 @@ def main() -> None:
     endpoint = Endpoint()
     try:
         if options.scale:
-            scale(endpoint.url)
+            scale(endpoint)
             return
         endpoint.script(latency=TAIL if options.tail else options.latency)
-        mean = TAIL["median"] * math.exp(TAIL["sigma"] ** 2 / 2) if options.tail else options.latency
-        print("| in flight | client | CPU ms a call | to the floor | wall s | ideal s | MB |")
-        print("|---|---|---|---|---|---|---|")
+        print("| in flight | client | CPU ms a call | to the floor | wall s | ideal s | to the ideal | MB |")
+        print("|---|---|---|---|---|---|---|---|")
         for concurrency in options.concurrency:
-            compare(endpoint.url, options.conversations, concurrency, mean, options.repeat)
+            compare(endpoint, options.conversations, concurrency, options.repeat)
     finally:
         endpoint.stop()
 

@@ -23,7 +23,7 @@ Rules (``POST /_script``, or the file; each replaces the former, ``POST /_reset`
     record          true: keeps every request for ``GET /_requests``
 
 A request that holds the text ``[[status 404]]`` is always answered with that status, ``[[drop]]`` with a closed
-connection. ``GET /_stats`` counts.
+connection. ``GET /_stats`` counts; ``seconds`` there is what all answers took from their request on, added up.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class State:
         self.random = random.Random(self.rules["seed"])
         self.extra = "".join(f"{name}: {value}\r\n" for name, value in self.rules["headers"].items()).encode()
         self.requests = self.answered = self.abandoned = self.in_flight = self.peak = self.repeated = 0
+        self.seconds = 0.0
         self.statuses: Counter[str] = Counter()
         self.bodies: set[bytes] = set()
         self.conversations: Counter[str] = Counter()
@@ -95,6 +96,7 @@ class State:
             "abandoned": self.abandoned,
             "in_flight": self.in_flight,
             "peak_in_flight": self.peak,
+            "seconds": self.seconds,
             "statuses": dict(self.statuses),
             "distinct": len(self.bodies),
             "repeated": self.repeated,
@@ -230,6 +232,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.buffer = b""
         self.waiting: asyncio.TimerHandle | None = None
+        self.since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -271,6 +274,8 @@ class Connection(asyncio.Protocol):
 
     def model_call(self, path: bytes, head: bytes, body: bytes) -> None:
         state = self.state
+        loop = asyncio.get_running_loop()
+        self.since = loop.time()
         state.requests += 1
         state.in_flight += 1
         state.peak = max(state.peak, state.in_flight)
@@ -285,13 +290,13 @@ class Connection(asyncio.Protocol):
             status, headers = 200, b""
             answer = completion(state, body) if path.endswith(b"completions") else embeddings(body)
         delay = 3600.0 if status == "hang" else state.delay()
-        loop = asyncio.get_running_loop()
         self.waiting = loop.call_later(delay, self.finish, status, answer, headers, body)
 
     def finish(self, status: int | str, answer: bytes, headers: bytes, body: bytes) -> None:
         state = self.state
         self.waiting = None
         state.in_flight -= 1
+        state.seconds += asyncio.get_running_loop().time() - self.since
         state.statuses[str(status)] += 1
         if status == "drop":
             self.transport.abort()
