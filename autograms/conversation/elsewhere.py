@@ -6,7 +6,8 @@
     {"prompt": ..., "completion": ...}                            TRL; messages or texts
     {"prompt": ..., "chosen": ..., "rejected": ...}               TRL, preferences; messages or texts
 
-A file holds one such object a line, or a JSON list of them. What belongs here: reading them; a file is read whole or
+A file holds one such object a line, or a JSON list of them. ``"weight": 0`` on an assistant message says that it is
+context and not to be learned, 1 (or none) that it is. What belongs here: reading them; a file is read whole or
 refused, with its lines. What does not: AutoGRAMS' own files (``foreign``), and writing such files
 (``autograms.datasets``).
 """
@@ -180,7 +181,7 @@ def _sharegpt(message: Any) -> dict[str, Any]:
     role = _SHAREGPT_ROLES.get(str(message.get("from")))
     if role is None:
         raise _Refused(f"a message is from {message.get('from')!r}; expected one of {', '.join(_SHAREGPT_ROLES)}")
-    return {"role": role, "content": message["value"]}
+    return {"role": role, "content": message["value"], "weight": message.get("weight")}
 
 
 def _from_preference(row: dict[str, Any]) -> Memory:
@@ -195,9 +196,11 @@ def _from_preference(row: dict[str, Any]) -> Memory:
 
 
 def _pair(prompt: _Wire, better: Any, worse: Any = None) -> Memory:
-    wire = [*prompt, _answer(better)]
+    answer = _answer(better)
+    if answer.get("weight") == 0:
+        raise _Refused("the answer has weight 0, so nothing could be learned")
     rejected = () if worse is None else (_answer(worse)["content"],)
-    return _recorded(wire, {len(prompt): rejected})
+    return _recorded([*prompt, answer], {len(prompt): rejected})
 
 
 def _answer(value: Any) -> dict[str, Any]:
@@ -207,7 +210,7 @@ def _answer(value: Any) -> dict[str, Any]:
     messages = _wire(value)
     if len(messages) != 1 or not _teaches(messages[0]):
         raise _Refused("an answer must be a text, or a list of one assistant message with a text")
-    return {"role": "assistant", "content": messages[0]["content"]}
+    return messages[0]
 
 
 def _prompt(value: Any) -> _Wire:
@@ -234,8 +237,19 @@ def _wire(messages: Any) -> _Wire:
             raise _Refused(f"message {number} has no content")
         if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
             raise _Refused(f"message {number}: content must be a text or a list of parts")
+        _check_weight(message, number)
         wire.append({key: value for key, value in message.items() if value is not None or key == "content"})
     return wire
+
+
+def _check_weight(message: dict[str, Any], number: int) -> None:
+    weight = message.get("weight")
+    if weight is None or (weight == 0 and not isinstance(weight, bool)):
+        return
+    if message["role"] != "assistant":
+        raise _Refused(f"message {number} has the weight {weight!r}; only the assistant's messages can be learned")
+    if isinstance(weight, bool) or weight != 1:
+        raise _Refused(f"message {number} has the weight {weight!r}; expected 0 (context) or 1 (learned)")
 
 
 def _teaches(message: dict[str, Any]) -> bool:

@@ -51,6 +51,15 @@ def test_weights_count(tmp_path: Path) -> None:
     assert learned(memory) == [([HI, HELLO, BYE], "See you.", ())]
 
 
+def test_weights_of_other_forms_count(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello.", "weight": 0}]
+    turns += [{"from": "human", "value": "Bye"}, {"from": "gpt", "value": "See you.", "weight": 1}]
+    (memory,) = read(tmp_path, {"conversations": turns}).memories
+    assert learned(memory) == [([HI, HELLO, BYE], "See you.", ())]
+    (memory,) = read(tmp_path, {"prompt": [{**HI, "weight": 0}], "completion": [{**HELLO, "weight": 1}]}).memories
+    assert learned(memory) == [([HI], "Hello.", ())]
+
+
 def test_openai_preferences(tmp_path: Path) -> None:
     row = {
         "input": {"messages": [SYSTEM, HI], "tools": [], "parallel_tool_calls": True},
@@ -155,6 +164,10 @@ def test_unknown_fields_are_counted(tmp_path: Path) -> None:
         ({"messages": [HI]}, "no assistant message holds a text"),
         ({"messages": [HI, {"role": "assistant", "content": None, "tool_calls": []}]}, "no assistant message holds"),
         ({"messages": [HI, {**HELLO, "weight": 0}]}, "no assistant message holds a text"),
+        ({"messages": [HI, {**HELLO, "weight": 0.5}]}, "message 2 has the weight 0.5; expected 0 (context) or 1"),
+        ({"messages": [HI, {**HELLO, "weight": True}]}, "message 2 has the weight True"),
+        ({"messages": [{**HI, "weight": 1}, HELLO]}, "message 1 has the weight 1; only the assistant's messages"),
+        ({"prompt": [HI], "completion": [{**HELLO, "weight": 0}]}, "the answer has weight 0"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "message 1 has no role"),
         ({"messages": [{"role": "user"}]}, "message 1 has no content"),
         ({"messages": [{"role": "user", "content": 3}]}, "message 1 has no content"),
