@@ -23,6 +23,7 @@ from autograms.errors import DatasetError, TrainingError
 from autograms.finetuning.card import write_card
 from autograms.finetuning.student import TINY, is_tiny
 from autograms.finetuning.tokens import read_rows
+from autograms.finetuning.trackers import keep_logs
 from autograms.settings import DpoRecipe, SftRecipe
 
 if TYPE_CHECKING:
@@ -269,6 +270,7 @@ def finish_job(job: Job) -> TrainingResult:
     if spec.base == TINY:
         shutil.copytree(spec.start, spec.model / "base", dirs_exist_ok=True)
     write_card(spec.model, asdict(result))
+    keep_logs(spec.work, spec.model)
     _publish(spec.model, job.output_dir)
     shutil.rmtree(spec.work, ignore_errors=True)
     return result

@@ -110,6 +110,7 @@ def arguments(spec: JobSpec, data: TokenData, *, learning_rate: float) -> dict[s
         "load_best_model_at_end": patience,
         "metric_for_best_model": "eval_loss" if patience else None,
         "report_to": recipe.report_to or "none",
+        "run_name": spec.name,
         "disable_tqdm": True,
         "use_cpu": not cuda,
         "bf16": cuda and not spec.tiny and torch.cuda.is_bf16_supported(),

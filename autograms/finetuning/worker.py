@@ -19,6 +19,7 @@ from autograms.errors import AutogramsError, TrainingError
 from autograms.finetuning.events import Reporter, reporting
 from autograms.finetuning.job import JobSpec
 from autograms.finetuning.stopping import StopRequest
+from autograms.finetuning.trackers import require_trackers, set_log_folder
 
 __all__ = ["main"]
 
@@ -73,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(spec: JobSpec, reporter: Reporter, stop: StopRequest, *, first: bool) -> None:
     _set_environment(spec)
     reporter.emit("loading", kind=spec.kind, base=Path(spec.base).name)
+    require_trackers(spec.sft_recipe().report_to)
     import torch
 
     if spec.tiny:
@@ -95,6 +97,7 @@ def _set_environment(spec: JobSpec) -> None:
         os.environ["OMP_NUM_THREADS"] = "1"
     if spec.tiny or Path(spec.base).is_dir():
         os.environ["HF_HUB_OFFLINE"] = "1"
+    set_log_folder(spec.work)
 
 
 def _make_base(spec: JobSpec, *, first: bool) -> None:

@@ -70,6 +70,10 @@ def finetune(
         int | None, typer.Option("--rounds", help="For dpo: trainings in all, the further ones on its own mistakes.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed")] = None,
+    report_to: Annotated[
+        list[str] | None,
+        typer.Option("--report_to", help="Tracker, as in transformers: tensorboard, wandb, mlflow; may be repeated."),
+    ] = None,
     suffix: Annotated[str | None, typer.Option("--suffix", help="For openai: part of the new model's name.")] = None,
     base_url: BaseUrl = None,
     api_key_file: ApiKeyFile = None,
@@ -116,6 +120,7 @@ def finetune(
             "beta": beta,
             "rounds": rounds,
             "seed": seed,
+            "report_to": report_to or None,
             "suffix": suffix,
         },
     )
