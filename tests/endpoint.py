@@ -11,7 +11,8 @@ Rules (``POST /_script``, or the file; each replaces the former, ``POST /_reset`
     latency         seconds, or {"median": s, "sigma": of the logarithm, "longest": s} for a long tail
     seed            of everything drawn (shares, latencies)
     answers         [{"last": text in the last message, "contains": text anywhere in the body, "answer": text or object,
-                      or a list for several answers}], the first that fits is used
+                      or a list for several answers}], the first that fits is used; with "tool_calls": [{"name",
+                      "arguments": object}] in place of the answer it calls tools
     choice          "first" (default), "last" or "hash": which of the choices that a message offers is answered
     failures        [{"status": 429 or "drop" or "hang", "first": how many requests, "share": of the requests,
                       "contains": text in the body, "headers": {...}, "message": text, "code": text}]
@@ -134,12 +135,16 @@ class State:
 
 
 def answer_text(state: State, request: dict[str, Any], digest: bytes, body: bytes) -> Any:
-    """Return the answer's text, or a list of them, by the rules, else by the request's form, else by its hash."""
+    """Return the answer's text, a list of them, or the rule that calls tools: by the rules, else by the request's form,
+    else by its hash.
+    """
     last = request["messages"][-1].get("content") or ""
     if not isinstance(last, str):
         last = json.dumps(last)
     for rule in state.rules["answers"]:
         if rule.get("last", "") in last and rule.get("contains", "").encode() in body:
+            if "tool_calls" in rule:
+                return rule
             answer = rule["answer"]
             return [_text(item) for item in answer] if isinstance(answer, list) else _text(answer)
     form = request.get("response_format")
@@ -171,17 +176,20 @@ def completion(state: State, body: bytes) -> bytes:
     request = orjson.loads(body)
     digest = hashlib.blake2b(body, digest_size=12).digest()
     text = answer_text(state, request, digest, body)
-    texts = text if isinstance(text, list) else [text] * request.get("n", 1)
     state.conversations[_conversation(request)] += 1
-    choices = [
-        {
-            "index": index,
-            "message": {"role": "assistant", "content": text},
-            "logprobs": _logprobs(request, text) if request.get("logprobs") else None,
-            "finish_reason": "stop",
-        }
-        for index, text in enumerate(texts)
-    ]
+    if isinstance(text, dict):
+        texts, choices = [], [_calling(text["tool_calls"], digest)]
+    else:
+        texts = text if isinstance(text, list) else [text] * request.get("n", 1)
+        choices = [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": text},
+                "logprobs": _logprobs(request, text) if request.get("logprobs") else None,
+                "finish_reason": "stop",
+            }
+            for index, text in enumerate(texts)
+        ]
     answer: dict[str, Any] = {
         "id": f"chatcmpl-{digest.hex()}",
         "object": "chat.completion",
@@ -193,6 +201,20 @@ def completion(state: State, body: bytes) -> bytes:
         spent, made = len(body) // 4, sum(len(text.split()) for text in texts)
         answer["usage"] = {"prompt_tokens": spent, "completion_tokens": made, "total_tokens": spent + made}
     return orjson.dumps(answer)
+
+
+def _calling(calls: list[dict[str, Any]], digest: bytes) -> dict[str, Any]:
+    """Return the choice of a completion that calls tools."""
+    written = [
+        {
+            "id": f"call_{digest.hex()[:8]}_{index}",
+            "type": "function",
+            "function": {"name": call["name"], "arguments": json.dumps(call["arguments"])},
+        }
+        for index, call in enumerate(calls)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": written}
+    return {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
 
 
 def _conversation(request: dict[str, Any]) -> str:

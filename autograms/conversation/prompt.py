@@ -6,10 +6,10 @@ One function serves the live request and the training row, so that what is train
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["add_to_wire", "wire_messages"]
+__all__ = ["add_to_wire", "pool_message", "wire_messages"]
 
 
 def wire_messages(messages: Iterable[tuple[str, str, str | None]]) -> list[dict[str, Any]]:
@@ -36,3 +36,14 @@ def add_to_wire(wire: list[dict[str, Any]], message: tuple[str, str, str | None]
         wire[-1] = {"role": "user", "content": f"{wire[-1]['content']}\n\n{content}"}
     else:
         wire.append({"role": role, "content": content})
+
+
+def pool_message(message: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """Return a chat API message as the pool's: :func:`add_to_wire` makes the same message of it again."""
+    content = message.get("content")
+    rest = {key: value for key, value in message.items() if key not in ("role", "content")}
+    if isinstance(content, str) and not rest:
+        return message["role"], content, None
+    text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content or [])
+    extra = {**({} if isinstance(content, str) else {"content": content}), **rest}
+    return message["role"], text, json.dumps(extra, ensure_ascii=False)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from autograms.conversation.checking import check_version
 from autograms.conversation.prompt import wire_messages
+from autograms.conversation.tool_calls import TOOL_CALLS, tool_messages
 from autograms.errors import RecordError
 
 __all__ = ["PLAIN_FIELDS", "SCHEMA_VERSION", "Call", "Memory", "Prompt", "Turn", "plain_fields"]
@@ -52,7 +53,8 @@ class Call:
 
     Attributes:
         primitive: The primitive's name: ``reply_instruction``, ``yes_or_no``, ..., or ``step``.
-        kind: ``text``, ``choice``, ``object``, ``embedding`` or ``step``.
+        kind: ``text``, ``choice``, ``object``, ``logits``, ``embedding`` or ``step``; ``tool_calls`` or ``draft``
+            where a primitive asked with tools (see ``autograms.conversation.tool_calls``).
         prompt: What the (plain) primitive shows the model.
         output: The answer in its canonical form (a choice's text, a JSON text, a text).
         side: ``chatbot`` or ``user``.
@@ -73,7 +75,8 @@ class Call:
         milliseconds: How long the answer took.
         reused: Whether the answer came from an earlier run and was not paid again.
         request: Hash of everything that the answer depends on, hex.
-        error: ``Class: message`` where the call failed and the program went on.
+        error: ``Class: message`` where the call failed and the program went on; for calls of tools, where one of them
+            was refused.
     """
 
     primitive: str
@@ -118,7 +121,7 @@ class Call:
         """Whether the deployed program makes this call too: top-level calls, and supervised ones inside supervisors."""
         return (
             self.side == "chatbot"
-            and self.kind in ("text", "choice", "object")
+            and self.kind in ("text", "choice", "object", TOOL_CALLS)
             and self.output is not None
             and self.error is None
             and (self.parent is None or self.supervised)
@@ -234,13 +237,21 @@ class Memory:
             raise RecordError(f"the calls of the {side}'s program do not stand first; it cannot be resumed")
         return dataclasses.replace(self, calls=own, live=None)
 
-    def transcript(self) -> list[dict[str, str]]:
-        """Return what was said as ``{"role", "content"}``, empty turns left out."""
-        return [
-            {"role": turn.role, "content": turn.content}
-            for turn in self.turns
-            if turn.content and turn.role in ("assistant", "user")
-        ]
+    def transcript(self) -> list[dict[str, Any]]:
+        """Return what was said, and the tools that were called for it, as messages in the chat API's own form.
+
+        Empty turns are left out; ``{"role", "content"}`` is all of a message that is neither a call of tools
+        (``tool_calls``) nor what one gave (the role ``tool``).
+        """
+        said: list[dict[str, Any]] = []
+        before = 0
+        for turn in self.turns:
+            if turn.role == "assistant":
+                said += tool_messages(self.calls[before : turn.after])
+                before = turn.after
+            if turn.content and turn.role in ("assistant", "user"):
+                said.append({"role": turn.role, "content": turn.content})
+        return said
 
     def to_dict(self) -> dict[str, Any]:
         """Return the memory as plain containers (JSON's types), the form of saved memories and ``.pkl`` files."""

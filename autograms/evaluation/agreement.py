@@ -15,7 +15,7 @@ __all__ = ["agreement", "said"]
 
 def said(memory: Memory) -> list[str]:
     """Return what the chatbot said, turn by turn."""
-    return [turn["content"] for turn in memory.transcript() if turn["role"] == "assistant"]
+    return [turn["content"] for turn in memory.transcript() if turn["role"] == "assistant" and "tool_calls" not in turn]
 
 
 def agreement(conversations: Sequence[Memory], supervised: Sequence[Memory], *, seed: int) -> Estimate | None:

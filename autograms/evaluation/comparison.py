@@ -12,6 +12,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 from autograms.conversation.record import Memory
+from autograms.conversation.tool_calls import readable
 from autograms.evaluation.agreement import said
 
 __all__ = ["render_comparison"]
@@ -37,6 +38,7 @@ section { border-top: 1px solid var(--line); padding: 1rem 0; }
 .turn { border-radius: .6rem; padding: .4rem .6rem; margin: 0 0 .4rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .user { background: var(--user); margin-right: 1.5rem; }
 .assistant { background: var(--bot); margin-left: 1.5rem; }
+.tool { border: 1px dashed var(--line); font-size: .85rem; margin-left: 3rem; }
 .note { font-size: .8rem; font-weight: normal; }
 .same { color: var(--good); } .differs { color: var(--bad); } .failed { color: var(--worst); }
 mark { background: #e3a04f66; color: inherit; border-radius: .2rem; }
@@ -120,8 +122,8 @@ def _column(name: str, memory: Memory | None, expected: Memory | None, state: st
     wanted = said(expected) if expected is not None else None
     spoken = 0
     for turn in memory.transcript() if memory is not None else ():
-        content = _text(turn["content"])
-        if turn["role"] == "assistant":
+        content = _text(readable(turn))
+        if turn["role"] == "assistant" and "tool_calls" not in turn:
             if wanted is not None:
                 content = _marked(turn["content"], wanted[spoken] if spoken < len(wanted) else "")
             spoken += 1

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autograms.conversation.record import Memory
+from autograms.conversation.tool_calls import readable
 from autograms.evaluation.metrics import Estimate
 from autograms.evaluation.rows import HeldOut
 from autograms.evaluation.scoring import Scored
@@ -101,7 +102,7 @@ def _conversations(models: Sequence[Scored], comparison: Path | None) -> list[st
 def _turns(memories: Sequence[Memory | None]) -> list[str]:
     columns = []
     for memory in memories:
-        said = [f"**{turn['role']}**: {_cell(turn['content'])}" for turn in memory.transcript()] if memory else []
+        said = [f"**{turn['role']}**: {_cell(readable(turn))}" for turn in memory.transcript()] if memory else []
         if memory is not None and memory.status == "failed":
             said.append(f"*failed: {_cell(memory.error_message or memory.error or '')}*")
         columns.append(said)

@@ -57,6 +57,8 @@ class Reply:
         cost_usd: Price of the call in US dollars, or ``None`` where no price is known.
         probabilities: For a choice, the probability of each of ``choices`` where the endpoint told it.
         tries: How many answers were paid for until one was of the form asked for.
+        tool_calls: The tools that the model calls instead of answering, in the chat API's own form; ``text`` is what it
+            says beside that. Only where ``params["tools"]`` offered some.
     """
 
     text: str
@@ -66,6 +68,7 @@ class Reply:
     cost_usd: float | None = None
     probabilities: list[float] | None = None
     tries: int = 1
+    tool_calls: list[dict[str, Any]] | None = None
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from typing import Any
 
 from autograms.errors import ModelNameError, OutputError
 from autograms.models.base import Message, Reply, Request
+from autograms.models.tool_calls import read_tool_calls
 
 __all__ = ["OfflineModel", "smallest"]
 
@@ -46,6 +47,8 @@ _FORMATS = {
 class OfflineModel:
     """Answers from the request's hash: short sentences, a fitting choice, the smallest JSON of a schema.
 
+    Where tools are offered, it calls the first once, with the smallest arguments, before it answers.
+
     Args:
         model: ``demo``, the only one there is.
 
@@ -64,15 +67,17 @@ class OfflineModel:
         Raises:
             OutputError: Where a schema asks for something that only a real model can write (a ``pattern``).
         """
-        probabilities = None
+        probabilities, calls = None, None
         if request.kind == "choice":
             text, probabilities = _choose(request)
         elif request.kind == "object":
             text = json.dumps(smallest(request.schema or {"type": "object"}), ensure_ascii=False)
+        elif request.params.get("tools") and (calls := _call(request)):
+            text = ""
         else:
             text = f"{_MARK} {_SENTENCES[_digest(request)[0] % len(_SENTENCES)]}"
         read = sum(len(_text(message).split()) for message in request.messages)
-        return Reply(text, self.name, read, len(text.split()), 0.0, probabilities)
+        return Reply(text, self.name, read, len(text.split()), 0.0, probabilities, tool_calls=calls)
 
     async def embed(self, texts: list[str], *, model: str | None = None) -> list[list[float]]:
         """Return a unit vector of 64 numbers for each text; texts that share words lie closer together."""
@@ -80,6 +85,18 @@ class OfflineModel:
 
     async def close(self) -> None:
         """Do nothing: there is nothing to give back."""
+
+
+def _call(request: Request) -> list[dict[str, Any]] | None:
+    """Return a call of the first tool, ``None`` where one was called already or may not be."""
+    if request.messages[-1].get("role") == "tool" or request.params.get("tool_choice") == "none":
+        return None
+    function = request.params["tools"][0].get("function", {})
+    try:
+        arguments = smallest(function.get("parameters") or {"type": "object"})
+        return read_tool_calls([{"name": function.get("name"), "arguments": arguments}])
+    except OutputError:
+        return None
 
 
 def _digest(request: Request) -> bytes:

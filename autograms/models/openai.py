@@ -20,6 +20,7 @@ from autograms.models.limits import Limiter, Limits
 from autograms.models.prices import Price, price_of
 from autograms.models.retries import RetryPolicy
 from autograms.models.strict import strict_schema
+from autograms.models.tool_calls import read_tool_calls
 from autograms.models.transport import Transport
 
 __all__ = ["OPENAI_URL", "OpenAIModel"]
@@ -202,10 +203,13 @@ class OpenAIModel:
         try:
             choice = data["choices"][0]
             message = choice["message"]
-            text = message["content"]
-        except (KeyError, IndexError, TypeError):
+            text = message.get("content")
+        except (KeyError, IndexError, TypeError, AttributeError):
             raise EndpointError(f"{self.base_url} answered with no choices: {_complaint(data)}", 200) from None
-        if not isinstance(text, str) or (not text and choice.get("finish_reason") in ("length", "content_filter")):
+        calls = None
+        if "tool_calls" in message and message["tool_calls"] and request.params.get("tools"):
+            text, calls = text or "", read_tool_calls(message["tool_calls"])
+        elif not isinstance(text, str) or (not text and choice.get("finish_reason") in ("length", "content_filter")):
             raise _no_text(served.full_name, choice, message)
         usage = data.get("usage") or {}
         read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
@@ -214,6 +218,8 @@ class OpenAIModel:
             details = usage.get("prompt_tokens_details")
             cost = served.price.cost(read, written, (details.get("cached_tokens") or 0) if details else 0)
         reply = Reply(text, served.full_name, read, written, cost)
+        if calls is not None:
+            reply.tool_calls = calls
         if request.kind == "choice" and choice.get("logprobs"):
             reply.probabilities = choice_probabilities(request.choices, choice["logprobs"])
         return reply

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from autograms.errors import ModelError
 from autograms.models.base import Reply, Request
+from autograms.models.tool_calls import read_tool_calls
 
 __all__ = ["ScriptedModel"]
 
@@ -17,7 +18,9 @@ class ScriptedModel:
 
     Args:
         outputs: A text, a choice's text, or a JSON text (or a mapping) for an object; a list stands for an API
-            that returns several answers, the first of which is used. Or a function from the request to the output.
+            that returns several answers, the first of which is used. Where a request offers tools,
+            ``{"tool_calls": [{"name": ..., "arguments": {...}}, ...]}`` calls them, with a text as ``"content"`` where
+            one goes with it. Or a function from the request to the output.
         name: The name that records show.
 
     Attributes:
@@ -49,10 +52,13 @@ class ScriptedModel:
                 ) from None
         if isinstance(output, list):
             output = output[0]
+        calls: list[dict[str, Any]] | None = None
+        if isinstance(output, Mapping) and "tool_calls" in output and request.params.get("tools"):
+            calls, output = read_tool_calls(output["tool_calls"]), output.get("content") or ""
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         words = sum(len(str(message["content"]).split()) for message in request.messages)
         certain = [float(choice == text) for choice in request.choices] or None
-        return Reply(text, request.model or self.name, words, len(text.split()), 0.0, certain)
+        return Reply(text, request.model or self.name, words, len(text.split()), 0.0, certain, tool_calls=calls)
 
     async def embed(self, texts: list[str], *, model: str | None = None) -> list[list[float]]:
         """Return one short vector for each text, made from its characters."""

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from autograms import errors
 from autograms.conversation.record import NONE, Call, Prompt
-from autograms.errors import ProgramError, RecordError, nearest
+from autograms.errors import ProgramError, ToolCallError, nearest
 from autograms.models.base import Kind, Request
-from autograms.primitives.supervision import Supervision, supervise
+from autograms.primitives.supervision import Supervision, recorded_answer, supervise
+from autograms.primitives.tool_rounds import ROUNDS, ToolRounds
 from autograms.program.context import Context, current, current_or_none
-from autograms.program.driver import recorded_error
 from autograms.program.effects import AskModel
 
 __all__ = ["ALL", "CHAT_KEYWORDS", "ask", "primitive", "text_output"]
@@ -39,7 +39,7 @@ CHAT_KEYWORDS = frozenset(
     }
 )
 """Keywords that pass through to the chat API (OpenAI's, and those that vLLM and TGI add)."""
-_OWN_KEYWORDS = frozenset({"max_turns", "model", "model_type", "multi_modal_inputs"})
+_OWN_KEYWORDS = frozenset({"max_tool_rounds", "max_turns", "model", "model_type", "multi_modal_inputs", ROUNDS})
 
 
 def primitive(function: _F) -> _F:
@@ -102,13 +102,15 @@ def ask(
         DivergenceError: Where the program asks for something else than what was recorded.
     """
     context = current()
+    if options.get("tools"):
+        return _ask_with_tools(context, name, kind, text, options, encode, max_turns, role, extra, history, before)
     schema_text = None if schema is None else json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     if context.next_call < len(context.memory.calls):
         call = context.recorded(name, text, choices, schema_text, before)
         index, replayed = context.next_call - 1, True
         supervision = options.get("_supervision")
         if supervision is None or not call.supervised:
-            return _recorded_answer(context, call, index)
+            return recorded_answer(context, call, index)
     else:
         supervision = options.pop("_supervision", _ABSENT)
         params, model, parts = _split(context, name, options, text, warn=supervision is _ABSENT)
@@ -131,20 +133,29 @@ def ask(
 _ABSENT: Any = object()
 
 
-def _recorded_answer(context: Context, call: Call, index: int) -> str:
-    """Return what the journal holds, past the calls of a supervisor that does not act any more."""
-    if call.supervised:
-        calls, inside = context.memory.calls, {index}
-        while context.replaying and calls[context.next_call].parent in inside:
-            inside.add(context.next_call)
-            context.next_call += 1
-    if call.error is not None:
-        raise recorded_error(call.error)
-    if call.output is None or (call.kind == "choice" and call.output not in call.choices):
-        raise RecordError(f"the saved memory is damaged: no answer of call {index + 1} ({call.primitive})")
-    if call.kind in ("object", "logits"):
-        call.value()
-    return call.output
+def _ask_with_tools(
+    context: Context,
+    name: str,
+    kind: Kind,
+    text: str,
+    options: dict[str, Any],
+    encode: Callable[[Any], str],
+    max_turns: int | None,
+    role: str,
+    extra: str | None,
+    history: bool,
+    before: list[tuple[str, str, str | None]] | None,
+) -> str:
+    if kind != "text":
+        raise ToolCallError(f"{context.place()}: {name}() takes no tools; let a thought() call them before it")
+    supervision = options.pop("_supervision", _ABSENT)
+    params, model, parts = _split(context, name, options, text, warn=supervision is _ABSENT)
+    rounds = ToolRounds(context, name, options, None if supervision is _ABSENT else supervision, encode, history)
+
+    def prompt() -> Prompt:
+        return _prompt(context, kind, text, role, extra or parts, max_turns, history, before)
+
+    return rounds.answer(text, _with_defaults(context, kind, params), model, prompt, before)
 
 
 def _ask_model(context: Context, call: Call, request: Request) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from autograms.conversation.prompt import pool_message
 from autograms.conversation.record import NONE, Call, Prompt
 from autograms.errors import ProgramError
 from autograms.primitives.asking import ask, primitive, text_output
@@ -23,7 +24,8 @@ def call_llm(prompt: str, call_type: str = "chat_completion", **options: Any) ->
     Args:
         prompt: The prompt, sent as the user's message.
         call_type: ``"chat_completion"`` or ``"completion"``; both go through the chat API.
-        **options: ``model``, ``supervisor``, ``supervisor_kwargs``, and any keyword of the chat API.
+        **options: ``model``, ``supervisor``, ``supervisor_kwargs``, ``tools`` with ``max_tool_rounds``, and any keyword
+            of the chat API.
 
     Raises:
         ProgramError: For another ``call_type``.
@@ -52,7 +54,7 @@ def call_chat_completion(messages: Sequence[dict[str, Any]], **options: Any) -> 
     """
     if not messages or not all(isinstance(message, dict) and "role" in message for message in messages):
         raise ProgramError(f"messages={messages!r}: expected a list of mappings with 'role' and 'content'")
-    pool = [_pool_message(message) for message in messages]
+    pool = [pool_message(message) for message in messages]
     role, text, extra = pool[-1]
     answer = ask(
         "call_chat_completion",
@@ -66,16 +68,6 @@ def call_chat_completion(messages: Sequence[dict[str, Any]], **options: Any) -> 
         before=pool[:-1],
     )
     return answer, True
-
-
-def _pool_message(message: dict[str, Any]) -> tuple[str, str, str | None]:
-    content = message.get("content")
-    rest = {key: value for key, value in message.items() if key not in ("role", "content")}
-    if isinstance(content, str) and not rest:
-        return message["role"], content, None
-    text = content if isinstance(content, str) else "".join(p.get("text", "") for p in content or [])
-    extra = {**({} if isinstance(content, str) else {"content": content}), **rest}
-    return message["role"], text, json.dumps(extra, ensure_ascii=False)
 
 
 def get_single_embedding(text: str, *, model: str | None = None, **ignored: Any) -> list[float]:

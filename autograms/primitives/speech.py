@@ -7,6 +7,7 @@ from typing import Any
 from autograms.errors import ProgramError
 from autograms.primitives.asking import ask, primitive, text_output
 from autograms.primitives.thinking import instruct
+from autograms.primitives.tool_rounds import ROUNDS, keep_rounds
 from autograms.program.context import Context, current
 from autograms.program.driver import plain
 
@@ -36,13 +37,17 @@ def reply_instruction(instruction: str, data: Any = None, **options: Any) -> Non
     Args:
         instruction: What the model is told.
         data: Plain data that goes with the reply.
-        **options: ``max_turns``, ``supervisor``, ``supervisor_kwargs``, and any keyword of the chat API.
+        **options: ``max_turns``, ``supervisor``, ``supervisor_kwargs``, ``tools`` with ``max_tool_rounds``, and any
+            keyword of the chat API.
     """
     context = current()
     context.refuse_inside("a reply")
     if context.arriving():
         return
-    _say(context, instruct(context, "reply_instruction", instruction, options), data)
+    text = instruct(context, "reply_instruction", instruction, options)
+    if ROUNDS in options:
+        keep_rounds(context, options)
+    _say(context, text, data)
 
 
 @primitive
@@ -63,6 +68,8 @@ def reply_suffix(text: str, data: Any = None, **options: Any) -> None:
     answer = ask(
         "reply_suffix", "text", question, options, encode=text_output, max_turns=options.get("max_turns") or None
     )
+    if ROUNDS in options:
+        keep_rounds(context, options)
     _say(context, answer if text in answer else f"{answer.rstrip()} {text}".lstrip(), data)
 
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograms.conversation.record import Call
-from autograms.errors import DivergenceError, OutputError, SupervisorError
+from autograms.conversation.tool_calls import DRAFT, TOOL_CALLS
+from autograms.errors import DivergenceError, OutputError, RecordError, SupervisorError
 from autograms.program.context import Context
+from autograms.program.driver import recorded_error
 
-__all__ = ["Supervision", "SupervisorReturn", "supervise"]
+__all__ = ["Supervision", "SupervisorReturn", "recorded_answer", "supervise"]
 
 
 class SupervisorReturn:
@@ -94,6 +96,25 @@ def supervise(
     call.score, call.rejected = score, rejected
     call.tags = tuple(str(tag) for tag in result.tags)
     return output
+
+
+def recorded_answer(context: Context, call: Call, index: int) -> str:
+    """Return what the journal holds, past the calls of a supervisor that does not act any more."""
+    if call.supervised:
+        calls, inside = context.memory.calls, {index}
+        while context.replaying and calls[context.next_call].parent in inside:
+            inside.add(context.next_call)
+            context.next_call += 1
+    if call.kind in (TOOL_CALLS, DRAFT):
+        context.next_call -= 1
+        raise context.halt(call, "the same without tools")
+    if call.error is not None:
+        raise recorded_error(call.error)
+    if call.output is None or (call.kind == "choice" and call.output not in call.choices):
+        raise RecordError(f"the saved memory is damaged: no answer of call {index + 1} ({call.primitive})")
+    if call.kind in ("object", "logits"):
+        call.value()
+    return call.output
 
 
 def _encoded(encode: Callable[[Any], str], value: Any, supervision: Supervision, call: Call, what: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograms.primitives.asking import ask, primitive, text_output
+from autograms.primitives.tool_rounds import ROUNDS, keep_rounds
 from autograms.program.context import Context, current
 
 __all__ = ["instruct", "silent_thought", "thought"]
@@ -22,11 +23,14 @@ def thought(instruction: str, **options: Any) -> str:
 
     Args:
         instruction: What the model is told.
-        **options: ``max_turns``, ``supervisor``, ``supervisor_kwargs``, and any keyword of the chat API.
+        **options: ``max_turns``, ``supervisor``, ``supervisor_kwargs``, ``tools`` with ``max_tool_rounds``, and any
+            keyword of the chat API.
     """
     context = current()
     answer = instruct(context, "thought", instruction, options)
     context.log("instruction", f"{context.prefix}{instruction}{context.suffix}")
+    if ROUNDS in options:
+        keep_rounds(context, options)
     context.log("assistant", answer)
     return answer
 

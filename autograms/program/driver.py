@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import concurrent.futures
+import inspect
 import json
 import threading
 import time
@@ -23,11 +24,13 @@ from greenlet import getcurrent
 
 from autograms import errors
 from autograms.conversation.record import Call, Memory, Prompt
+from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
 from autograms.errors import DivergenceError, OutputError, ProgramError, RunawayError
 from autograms.models.base import Model, Reply, Request, read_output
 from autograms.program.context import Context, ambient, current_or_none
 from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Inner, Parallel, RunStep
 from autograms.program.greenlets import begin, free
+from autograms.program.off_loop import off_loop
 from autograms.program.watchdog import Halt, guarded
 from autograms.settings import AutogramConfig
 
@@ -144,10 +147,23 @@ async def _answer(context: Context, effect: AskModel) -> str:
     caller = context.caller
     reply = await (ask_model(context, call, request) if caller is None else caller.complete(context, call, request))
     call.output = reply.text if call.kind != "logits" else _probabilities(reply)
+    if reply.tool_calls is not None:
+        _take_tool_calls(effect, reply.text, reply.tool_calls)
     call.model = reply.model
     call.input_tokens, call.output_tokens, call.cost_usd = reply.input_tokens, reply.output_tokens, reply.cost_usd
     call.milliseconds = int((time.perf_counter() - started) * 10_000) / 10
     return call.output
+
+
+def _take_tool_calls(effect: AskModel, text: str, tool_calls: list[dict[str, Any]]) -> None:
+    call = effect.call
+    if not effect.tools:
+        call.output = None
+        raise OutputError(
+            f"{call.primitive} at {call.place}: the model called tools, where a text was asked for; give the primitive "
+            "the tools as Python functions: tools=[function, ...]"
+        )
+    call.kind, call.output = TOOL_CALLS, tool_calls_output(text, tool_calls)
 
 
 def _probabilities(reply: Reply) -> str:
@@ -186,8 +202,9 @@ async def ask_model(context: Context, call: Call, request: Request) -> Reply:
 
 
 async def run_step(context: Context, call: Call, function: Callable[[], Any]) -> Any:
-    """Run a step's function off the event loop."""
-    return await asyncio.to_thread(function)
+    """Run a step's function off the event loop; what an ``async`` function has to wait for is awaited on it."""
+    result = await off_loop(function)
+    return await result if inspect.isawaitable(result) else result
 
 
 async def embed_texts(context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:

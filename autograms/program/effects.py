@@ -48,10 +48,17 @@ class Released(GreenletExit):
 
 @dataclass(slots=True)
 class AskModel:
-    """Answer a request and fill in the call."""
+    """Answer a request and fill in the call.
+
+    Attributes:
+        call: The call.
+        request: The request.
+        tools: Whether the model may call tools instead of answering.
+    """
 
     call: Call
     request: Request
+    tools: bool = False
 
 
 @dataclass(slots=True)

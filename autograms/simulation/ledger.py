@@ -19,8 +19,10 @@ import orjson
 
 from autograms.conversation.journal import Journal
 from autograms.conversation.record import Call, Memory
+from autograms.conversation.tool_calls import TOOL_CALLS, answer_message
 from autograms.errors import OutputError, ProgramError
 from autograms.models.base import Model, Reply, Request
+from autograms.primitives.tools import ToolRun
 from autograms.program.context import Context
 from autograms.program.driver import ask_model, embed_texts, plain, run_step
 from autograms.simulation.budget import Purse
@@ -100,6 +102,7 @@ class Account:
     def keep(self, scenario: str, key: str, reply: Reply) -> None:
         """Write an answer to the journal."""
         if self.journal is not None:
+            beside = {} if reply.tool_calls is None else {"tool_calls": reply.tool_calls}
             self.journal.append(
                 {
                     "scenario": scenario,
@@ -110,6 +113,7 @@ class Account:
                     "output_tokens": reply.output_tokens,
                     "cost_usd": reply.cost_usd,
                     "probabilities": reply.probabilities,
+                    **beside,
                 }
             )
 
@@ -286,8 +290,12 @@ def _step_key(side: str, function: Callable[[], Any]) -> str | None:
     Returns:
         ``None`` where something that the result depends on is no plain data: such a step always runs.
     """
-    called, args, keywords = function, (), {}
-    if isinstance(function, functools.partial):
+    called: Any = function
+    args: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = {}
+    if isinstance(function, ToolRun):
+        called, args = function.function, (function.arguments,)
+    elif isinstance(function, functools.partial):
         called, args, keywords = function.func, function.args, function.keywords
     owner = getattr(called, "__self__", None)
     if owner is not None and not isinstance(owner, (types.ModuleType, type)):
@@ -319,11 +327,16 @@ def _key(*parts: Any) -> str:
 
 
 def _reply_of(call: Call) -> Reply:
-    output = call.output or ""
+    output, calls = call.output or "", None
+    if call.kind == TOOL_CALLS:
+        message = answer_message(call.kind, output)
+        output, calls = message["content"] or "", message["tool_calls"]
     probabilities = orjson.loads(output or "null") if call.kind == "logits" else None
     if call.primitive == "inner":
         output = orjson.loads(output)  # the call of a program inside the program: the journal holds it as JSON
-    return Reply(output, call.model or "", call.input_tokens, call.output_tokens, call.cost_usd, probabilities)
+    return Reply(
+        output, call.model or "", call.input_tokens, call.output_tokens, call.cost_usd, probabilities, 1, calls
+    )
 
 
 def _entries(journal: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, Reply]]:

@@ -54,6 +54,12 @@ def sup(text):
     thought("inside " + text)
     return SupervisorReturn("good " + silent_thought("nested"), rejected_output="bad")
 
+def look(place: str, deep: bool = False) -> dict:
+    return {"place": place, "found": len(place)}
+
+async def fail(number: int) -> str:
+    raise KeyError(number)
+
 @autograms_function()
 def branch(n):
     return [silent_thought(f"b{n}"), random.randrange(99), thought(f"c{n}", supervisor=sup)]
@@ -82,6 +88,7 @@ def blocks(draw, names, callees, addresses, waiting, depth, root):
 def statements(draw, names, callees, addresses, waiting, depth, root):
     pad, n = "    " * depth, names.next()
     kinds = ["reply", "instruct", "thought", "silent", "supervised", "count", "parallel", "exit", "several"]
+    kinds += ["tools", "tools"]
     kinds += ["address", "goto"] * bool(addresses) + ["call", "call"] * (callees < FUNCTIONS) + ["return"] * (not root)
     kinds += ["if", "for", "while", "try", "with", "match"] * (depth < 4)
     kind = draw(st.sampled_from(kinds))
@@ -127,6 +134,16 @@ def statements(draw, names, callees, addresses, waiting, depth, root):
         "count": f"x += {n}",
         "parallel": f'x += len(str(parallel_wrapper(branch, [{{"n": {n}}}, {{"n": x}}])))',
         "exit": f'EXIT({{"reply": "e{n}", "x": x}})',
+        "tools": draw(
+            st.sampled_from(
+                [
+                    f'x += len(thought(f"tt{n} {{x}}", tools=[look, fail], max_tool_rounds=3))',
+                    f'x += len(silent_thought("ts{n}", tools=[look], max_turns={n % 3}))',
+                    f'reply_instruction("ti{n}", tools=[fail])',
+                    f'x += len(thought("tv{n}", tools=[look], supervisor=sup))',
+                ]
+            )
+        ),
         "several": f'[reply(str(k)) for k in range(2)]; append_system_prompt("p{n}")',
     }
     return [pad + simple[kind]]
@@ -142,6 +159,10 @@ def _hash(request):
 
 def answer(request):
     found = _hash(request)
+    if request.params.get("tools") and int(found, 16) % 3:
+        given = {"place": found[:2]} if int(found, 16) % 2 else {"number": 7}
+        names = [tool["function"]["name"] for tool in request.params["tools"]]
+        return {"tool_calls": [{"name": name, "arguments": given} for name in names]}
     return request.choices[int(found, 16) % 2] if request.choices else found
 
 
@@ -162,7 +183,8 @@ async def take_in_loop(autogram, memory, text):
 
 def calls_shown(memory):
     """Return the prompts of a memory's model calls, in an order that does not depend on who was answered first."""
-    shown = [repr(memory.prompt_messages(call.prompt)) for call in memory.calls if not call.supervised]
+    calls = [call for call in memory.calls if not call.supervised and call.kind != "step"]
+    shown = [repr(memory.prompt_messages(call.prompt)) for call in calls]
     return sorted(shown)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chat"]
 
+_WHO = {"assistant": "bot", "user": "you", "tool": "tool"}
 _HELP = "/save FILE and /load FILE keep and resume the conversation; /quit (or exit, or Ctrl-D) ends."
 
 
@@ -130,10 +131,11 @@ class _Session:
 
     def _load(self, path: Path) -> None:
         from autograms.cli.results import read_saved_conversation
+        from autograms.conversation.tool_calls import readable
 
         self._memory = self._autogram.deserialize(read_saved_conversation(path))
         for turn in self._memory.transcript():
-            print(f"{'bot' if turn['role'] == 'assistant' else 'you'}: {turn['content']}")
+            print(f"{_WHO[turn['role']]}: {readable(turn)}")
 
 
 def _ask() -> str | None:
