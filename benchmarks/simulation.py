@@ -1,20 +1,20 @@
 """The client's cost of a simulated call against bare aiohttp, in one run, with an endpoint of its own.
 
     python -m benchmarks.simulation [--conversations 768] [--latency 0.05] [--concurrency 64 256] [--repeat 3]
+    python -m benchmarks.simulation --peers sdk litellm dspy --python PYTHON   peers from an environment of their own
     python -m benchmarks.simulation --tail          latencies of 50 ms at the median and 2 s at the longest
     python -m benchmarks.simulation --scale         2,500 to 10,000 conversations in one process, 256 in flight
 
 Each figure is the difference of two sizes (a quarter and the whole), so that neither start-up counts nor the end, where
 fewer and fewer are in flight. CPU is this client's process alone; the endpoint is a process of its own. Everything
-counts: the runtime, prompts, the journal and the Parquet file. The floor sends bodies of the same size through aiohttp
-and reads the answers, and does nothing else. The ideal wall time is calls x latency / in flight, with the latency that
-the endpoint itself saw between a request and its answer.
+counts: the runtime, prompts, the journal and the Parquet file. The floor and the peers (``benchmarks/clients.py``) send
+bodies of the same size, read the answers, and do nothing else. The ideal wall time is calls x latency / in flight, with
+the latency that the endpoint itself saw between a request and its answer.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import statistics
 import subprocess
@@ -23,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmarks.clients import TURNS, report
 
 if TYPE_CHECKING:
     from tests.endpoint import Endpoint
@@ -48,7 +50,6 @@ def chatbot():
         number += 1
         reply(f"And what about my other order, the one of last week, number {number}?")
 """
-TURNS = 4
 TAIL = {"median": 0.05, "sigma": 1.0, "longest": 2.0}
 SIZES = (2500, 5000, 10000)
 
@@ -77,49 +78,12 @@ def ours(url: str, conversations: int, concurrency: int) -> None:
     report(cpu, wall, simulation.progress.paid, simulation.progress.failed)
 
 
-def floor(url: str, conversations: int, concurrency: int) -> None:
-    """Send the same calls through bare aiohttp."""
-    import aiohttp
-    import orjson
-
-    body = {"model": "bench", "messages": [{"role": "system", "content": "You are a helpful assistant of a shop."}]}
-    for _ in range(TURNS // 2):
-        body["messages"] += [{"role": "assistant", "content": "x" * 80}, {"role": "user", "content": "y" * 80}]
-
-    async def go() -> int:
-        waiting = iter(range(conversations))
-        done = 0
-
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-            async def work() -> None:
-                nonlocal done
-                for _ in waiting:
-                    for _ in range(TURNS):
-                        async with session.post(url + "/chat/completions", data=orjson.dumps(body)) as response:
-                            orjson.loads(await response.read())
-                        done += 1
-
-            await asyncio.gather(*(work() for _ in range(concurrency)))
-        return done
-
-    cpu, wall = time.process_time(), time.perf_counter()
-    calls = asyncio.run(go())
-    report(cpu, wall, calls, 0)
-
-
-def report(cpu: float, wall: float, calls: int, failed: int) -> None:
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    figures = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall, "calls": calls, "peak_mb": peak}
-    print(json.dumps({**figures, "failed": failed}))
-
-
-def measure(kind: str, endpoint: Endpoint, conversations: int, concurrency: int) -> dict[str, float]:
+def measure(
+    client: str, endpoint: Endpoint, conversations: int, concurrency: int, python: str = ""
+) -> dict[str, float]:
     """Return what one process of a client took, and what the endpoint's answers to it took, added up (``waited``)."""
-    command = [sys.executable, "-m", "benchmarks.simulation", "--one", kind, "--url", endpoint.url]
-    command += ["--conversations", str(conversations), "--concurrency", str(concurrency)]
+    module = ["-m", "benchmarks.simulation", "--one"] if client == "ours" else ["benchmarks/clients.py", client]
+    command = [python or sys.executable, *module, endpoint.url, str(conversations), str(concurrency)]
     before = endpoint.stats()["seconds"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -138,23 +102,24 @@ def scale(endpoint: Endpoint) -> None:
         print(f"| {size:6d} | {ms:6.3f} | {found['wall']:6.1f} | {found['peak_mb']:5.0f} | {each:5.1f} |", flush=True)
 
 
-def compare(endpoint: Endpoint, conversations: int, concurrency: int, repeat: int) -> None:
-    """Measure both clients in turn, and print the medians; the ratio is the median of the ratios of each turn."""
-    rows: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
-    for _ in range(repeat):
-        for kind, found in rows.items():
-            small = measure(kind, endpoint, conversations // 4, concurrency)
-            large = measure(kind, endpoint, conversations, concurrency)
+def compare(endpoint: Endpoint, options: argparse.Namespace, concurrency: int) -> None:
+    """Measure all clients in turn, and print the medians; the ratio is the median of the ratios of each turn."""
+    rows: dict[str, list[dict[str, float]]] = {client: [] for client in ("floor", "ours", *options.peers)}
+    for _ in range(options.repeat):
+        for client, found in rows.items():
+            python = options.python if client in options.peers else ""
+            small = measure(client, endpoint, options.conversations // 4, concurrency, python)
+            large = measure(client, endpoint, options.conversations, concurrency, python)
             assert not large["failed"], "calls failed; nothing was measured"
             more = {key: large[key] - small[key] for key in ("cpu", "wall", "calls", "waited")}
             wall, ideal = more["wall"], more["waited"] / concurrency
             ms = more["cpu"] / more["calls"] * 1000
             found.append({"ms": ms, "wall": wall, "ideal": ideal, "over": wall / ideal, "peak": large["peak_mb"]})
-    for kind, found in rows.items():
+    for client, found in rows.items():
         middle = {key: statistics.median(row[key] for row in found) for key in found[0]}
         ratio = statistics.median(row["ms"] / least["ms"] for row, least in zip(found, rows["floor"], strict=True))
         print(
-            f"| {concurrency:4d} | {kind:5s} | {middle['ms']:6.3f} | {ratio:5.2f} | {middle['wall']:7.2f} | "
+            f"| {concurrency:4d} | {client:7s} | {middle['ms']:6.3f} | {ratio:5.2f} | {middle['wall']:7.2f} | "
             f"{middle['ideal']:6.2f} | {middle['over']:5.2f} | {middle['peak']:6.0f} |",
             flush=True,
         )
@@ -168,11 +133,13 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--tail", action="store_true", help="a long tail of latencies")
     parser.add_argument("--scale", action="store_true", help="memory and CPU at 2,500 to 10,000 conversations")
-    parser.add_argument("--one", choices=("ours", "floor"), help=argparse.SUPPRESS)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
+    parser.add_argument("--peers", nargs="*", default=["sdk"], help="clients of benchmarks/clients.py beside the floor")
+    parser.add_argument("--python", default="", help="the interpreter of an environment that has the peers")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        globals()[options.one](options.url, options.conversations, options.concurrency[0])
+        url, conversations, concurrency = options.one
+        ours(url, int(conversations), int(concurrency))
         return
     from tests.endpoint import Endpoint
 
@@ -185,7 +152,7 @@ def main() -> None:
         print("| in flight | client | CPU ms a call | to the floor | wall s | ideal s | to the ideal | MB |")
         print("|---|---|---|---|---|---|---|---|")
         for concurrency in options.concurrency:
-            compare(endpoint, options.conversations, concurrency, options.repeat)
+            compare(endpoint, options, concurrency)
     finally:
         endpoint.stop()
 
