@@ -3,16 +3,12 @@
 What does not belong here: the jobs themselves (``autograms.finetuning.openai_jobs``).
 """
 
-import json
 import logging
-import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from autograms.conversation.atomic import replacing
 from autograms.errors import SettingsError
 from autograms.settings import SftRecipe
 from autograms_assets.fingerprints import value_version
@@ -20,15 +16,7 @@ from autograms_assets.reuse import Made
 from autograms_assets.stamps import Verdict
 from autograms_assets.stored import Folder
 
-__all__ = ["MODEL_FILE", "model_at_endpoint", "train_at_endpoint"]
-
-MODEL_FILE = "model.json"
-
-
-def model_at_endpoint(folder: Folder) -> str | None:
-    """Return the name of the model that was finetuned at an endpoint, ``None`` for a model of this machine."""
-    file = folder.path / MODEL_FILE
-    return str(json.loads(file.read_bytes())["model"]) if file.is_file() else None
+__all__ = ["train_at_endpoint"]
 
 
 def train_at_endpoint(
@@ -74,9 +62,7 @@ def train_at_endpoint(
         base_url=base_url,
         on_event=lambda event: log.info(_told(event)),
     )
-    shutil.rmtree(place.work, ignore_errors=True)
-    with replacing(place.work / MODEL_FILE) as file:
-        file.write(json.dumps(asdict(result), indent=2).encode())
+    result.write(place.work)
     summary = {"trained": True, "model": result.model, "job": result.job, "base": result.base}
     if result.trained_tokens is not None:
         summary["trained tokens"] = result.trained_tokens
@@ -87,13 +73,15 @@ def train_at_endpoint(
 def _base_name(base: Folder | None) -> str | None:
     if base is None:
         return None
-    name = model_at_endpoint(base)
-    if name is None:
+    from autograms.finetuning import read_openai_result
+
+    sft = read_openai_result(base.local())
+    if sft is None:
         raise SettingsError(
             f"the DPO recipe trains at an endpoint and starts from the SFT model, which is a folder of this machine "
             f'({base.path}); set backend = "openai" for sft too, or model in the dpo recipe'
         )
-    return name
+    return sft.model
 
 
 def _told(event: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from autograms.cli.configuration import read_api_keys, read_config
 
 if TYPE_CHECKING:
     from autograms.autogram import Autogram
+    from autograms.models import Model
 
 __all__ = ["open_program", "plain_user_file"]
 
@@ -17,7 +18,7 @@ def open_program(
     file: Path,
     *,
     config_file: Path | None = None,
-    model: str | None = None,
+    model: Model | str | None = None,
     base_url: str | None = None,
     api_key_file: Path | None = None,
     supervisor_mode: bool = False,
@@ -28,7 +29,7 @@ def open_program(
     Args:
         file: The program.
         config_file: Its configuration; the default one where unset.
-        model: ``provider/model``, which overrides the configuration's.
+        model: The model, or ``provider/model``, which overrides the configuration's.
         base_url: URL of an endpoint, which overrides the configuration's.
         api_key_file: File with keys; the environment's where unset.
         supervisor_mode: Whether supervisors answer.

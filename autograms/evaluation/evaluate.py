@@ -6,16 +6,16 @@ What does not belong here: how any one figure is computed.
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autograms.conversation.atomic import replacing
 from autograms.errors import DatasetError, TrainingError
 from autograms.evaluation.agreement import agreement
+from autograms.evaluation.answers import Candidate
 from autograms.evaluation.comparison import render_comparison
 from autograms.evaluation.metrics import Estimate
 from autograms.evaluation.report import render_report
@@ -62,28 +62,29 @@ def evaluate(
     *,
     sft_table: pa.Table,
     dpo_table: pa.Table,
-    base: Path,
-    sft: Path,
-    dpo: Path | None,
+    base: Candidate,
+    sft: Candidate,
+    dpo: Candidate | None,
     output_dir: Path,
     settings: EvaluationSettings,
-    deployment: Callable[[Path], list[Memory]] | None = None,
+    deployment: Callable[[Candidate], list[Memory]] | None = None,
     supervised: Sequence[Memory] = (),
     name: str = "",
 ) -> Evaluation:
     """Evaluate the models on the rows of the split ``validation``, and write what was found.
 
-    Writes ``metrics.json``, ``report.md``, pictures, and ``comparison.html`` where conversations are held.
+    Writes ``metrics.json``, ``report.md``, pictures, and ``comparison.html`` where conversations are held. A model that
+    can only be asked has no loss, preference accuracy and margin; both files say so.
 
     Args:
         sft_table: Rows of the SFT schema.
         dpo_table: Pairs of the DPO schema; may be empty.
-        base: Folder of the model that training started from.
-        sft: Folder of the SFT model.
-        dpo: Folder of the DPO model, ``None`` where there is none.
+        base: The model that training started from: its folder, or a model to ask.
+        sft: The SFT model.
+        dpo: The DPO model, ``None`` where there is none.
         output_dir: Folder of the results.
         settings: How many rows, how long, which judge.
-        deployment: Runs the autogram on held-out scenarios with the model in a folder, and returns the conversations.
+        deployment: Runs the autogram on held-out scenarios with one of the models, and returns the conversations.
         supervised: The conversations of these scenarios under supervision, which the models' are compared with.
         name: The autogram, for the report's title.
 
@@ -99,21 +100,20 @@ def evaluate(
             "simulate more conversations, or raise dataset.validation_fraction"
         )
     pairs = held_out(dpo_table, "dpo", limit=settings.max_rows, seed=settings.seed)
-    folders = {"base": base, "sft": sft, **({"dpo": dpo} if dpo is not None else {})}
-    with _without_progress_bars():
-        scored = {key: score_model(key, folder, rows, pairs, settings) for key, folder in folders.items()}
-        if deployment is not None and settings.max_scenarios > 0:
-            for key, folder in folders.items():
-                scored[key].conversations = deployment(folder)
+    models = {"base": base, "sft": sft, **({"dpo": dpo} if dpo is not None else {})}
+    scored = {key: score_model(key, model, rows, pairs, settings) for key, model in models.items()}
+    if deployment is not None and settings.max_scenarios > 0:
+        for key, model in models.items():
+            scored[key].conversations = deployment(model)
     figures = _figures(scored, rows, pairs, settings, beta=_beta(dpo))
     if supervised:
-        for key, model in scored.items():
-            figures[key]["conversation_agreement"] = agreement(model.conversations, supervised, seed=settings.seed)
+        for key, found in scored.items():
+            figures[key]["conversation_agreement"] = agreement(found.conversations, supervised, seed=settings.seed)
     gain = better_by(scored["dpo" if dpo else "sft"], scored["base"], rows, seed=settings.seed)
     assert gain is not None
     metrics = _metrics(figures, scored, rows, pairs, gain)
     output_dir.mkdir(parents=True, exist_ok=True)
-    pictures = _draw(figures, [sft, *([dpo] if dpo else [])], output_dir)
+    pictures = _draw(figures, [model for model in (sft, dpo) if isinstance(model, Path)], output_dir)
     title = f"Evaluation of {name}" if name else "Evaluation"
     comparison = _compare(title, metrics["verdict"]["statement"], scored, supervised, output_dir)
     report = render_report(
@@ -124,7 +124,7 @@ def evaluate(
         models=list(scored.values()),
         pictures=pictures,
         comparison=comparison,
-        notes=_notes(rows, pairs, settings),
+        notes=_notes(rows, pairs, settings, metrics["asked_only"]),
     )
     _write(output_dir / "report.md", report)
     _write(output_dir / "metrics.json", json.dumps(metrics, indent=2))
@@ -132,19 +132,6 @@ def evaluate(
     seconds = time.monotonic() - started
     report_file = output_dir / "report.md"
     return Evaluation(metrics, verdict["better"], verdict["statement"], report_file, pictures, seconds, comparison)
-
-
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _figures(
@@ -197,6 +184,7 @@ def _metrics(
     if "dpo" in figures:
         metrics["dpo"] = _section(figures["dpo"], figures["sft"])
     metrics["deployment"] = {key: _deployed(model.conversations) for key, model in scored.items()}
+    metrics["asked_only"] = _asked_only(scored)
     metrics["verdict"] = {
         "better": better,
         "model": final,
@@ -208,6 +196,7 @@ def _metrics(
     return metrics
 
 
+_OF_LIKELIHOODS = ["eval_loss", "preference_accuracy", "reward_accuracy", "margin"]
 _ONCE = ("margin", "reward_accuracy", "win_rate", "preference_accuracy")
 
 
@@ -233,6 +222,18 @@ def _deployed(conversations: list[Memory]) -> dict[str, int]:
         "conversations": len(conversations),
         "failed": sum(memory.status == "failed" for memory in conversations),
     }
+
+
+def _asked_only(scored: Mapping[str, Scored]) -> dict[str, dict[str, Any]]:
+    """Return, for each model without likelihoods, what was not measured and what asking it cost."""
+    asked = {key: model for key, model in scored.items() if model.losses is None}
+    return {key: {"not_measured": _OF_LIKELIHOODS, "cost_usd": _cost(model)} for key, model in asked.items()}
+
+
+def _cost(model: Scored) -> float | None:
+    calls = [call for memory in model.conversations for call in memory.calls if call.side == "chatbot" and call.model]
+    costs = [model.cost_usd, *(call.cost_usd for call in calls)]
+    return None if None in costs else sum(cost or 0.0 for cost in costs)
 
 
 def _compare(
@@ -280,12 +281,14 @@ def _training(folder: Path) -> TrainingResult | None:
         return None
 
 
-def _beta(dpo: Path | None) -> float:
-    training = _training(dpo) if dpo is not None else None
+def _beta(dpo: Candidate | None) -> float:
+    training = _training(dpo) if isinstance(dpo, Path) else None
     return float(training.recipe.get("beta", _DEFAULT_BETA)) if training is not None else _DEFAULT_BETA
 
 
-def _notes(rows: list[HeldOut], pairs: list[HeldOut], settings: EvaluationSettings) -> list[str]:
+def _notes(
+    rows: list[HeldOut], pairs: list[HeldOut], settings: EvaluationSettings, asked_only: Mapping[str, dict[str, Any]]
+) -> list[str]:
     notes = [
         f"{len(rows)} rows and {len(pairs)} preference pairs of conversations that were not trained on; at most "
         f"{settings.max_rows} of each.",
@@ -297,12 +300,19 @@ def _notes(rows: list[HeldOut], pairs: list[HeldOut], settings: EvaluationSettin
         "Reward margin: how much likelier DPO made the chosen answer than the rejected one, as log-probabilities "
         "relative to the SFT model, times beta; reward accuracy: share of the pairs where that is above 0.",
     ]
+    if asked_only:
+        costs = [asked["cost_usd"] for asked in asked_only.values()]
+        told = "an unknown amount" if None in costs else f"{sum(costs):.4f} US dollars"
+        notes.append(
+            f"{', '.join(key.upper() for key in asked_only)}: an endpoint was asked, which tells no likelihoods: loss, "
+            "preference accuracy, reward accuracy and margin are not measured, and a decision is what the model says. "
+            f"Asking cost {told}."
+        )
     if settings.judge is not None:
         notes.append(f"Judge: {settings.judge}, each pair in both orders; a verdict that changes with the order ties.")
     return notes
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        file.write(text.encode())

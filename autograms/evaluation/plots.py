@@ -5,12 +5,12 @@ What does not belong here: computing what is drawn.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autograms.conversation.atomic import replacing
 from autograms.evaluation.metrics import Estimate
 from autograms.finetuning.job import TrainingResult
 
@@ -138,6 +138,5 @@ def _canvas(path: Path, *, panels: int, width: float) -> Iterator[list[Axes]]:
         FigureCanvasAgg(figure)
         axes: Any = figure.subplots(1, panels, squeeze=False)
         yield list(axes[0])
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        figure.savefig(temporary, format="png", metadata={"Software": "autograms"})
-    os.replace(temporary, path)
+        with replacing(path) as file:
+            figure.savefig(file, format="png", metadata={"Software": "autograms"})

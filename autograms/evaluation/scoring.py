@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autograms.evaluation.answers import answer_with
+from autograms.evaluation.answers import Candidate, answer_with
 from autograms.evaluation.likelihood import Likelihood, likelihoods
 from autograms.evaluation.metrics import Estimate, estimate, exact_match, ratio, rouge_l, valid_object
 from autograms.evaluation.rows import HeldOut
@@ -31,8 +31,9 @@ class Scored:
         answers: Its answer to each row.
         exact: For each row whether the answer is the expected one.
         rouge: For each row the answer's ROUGE-L.
-        losses: For each row the likelihood of the expected answer.
-        pairs: For each preference pair the likelihoods of the chosen and the rejected answer.
+        losses: For each row the likelihood of the expected answer; ``None`` where the model tells no likelihoods.
+        pairs: For each preference pair the likelihoods of the chosen and the rejected answer; ``None`` likewise.
+        cost_usd: What the answers cost in US dollars, ``None`` where a price is unknown.
         conversations: What the autogram and its users said to each other with this model deployed.
     """
 
@@ -40,8 +41,9 @@ class Scored:
     answers: list[str]
     exact: list[float]
     rouge: list[float]
-    losses: list[Likelihood]
-    pairs: list[tuple[Likelihood, ...]]
+    losses: list[Likelihood] | None
+    pairs: list[tuple[Likelihood, ...]] | None
+    cost_usd: float | None = 0.0
     conversations: list[Memory] = field(default_factory=list)
 
 
@@ -63,23 +65,27 @@ class Preference:
 
 def score_model(
     name: str,
-    model_dir: Path,
+    model: Candidate,
     rows: Sequence[HeldOut],
     pairs: Sequence[HeldOut],
     settings: EvaluationSettings,
 ) -> Scored:
-    """Ask one model all rows, and read how likely it finds the expected, chosen and rejected answers."""
+    """Ask one model all rows; in a folder, read too how likely it finds the expected, chosen and rejected answers."""
     batch_size = settings.batch_size
-    answers = answer_with(model_dir, rows, max_new_tokens=settings.max_new_tokens, batch_size=batch_size)
-    together = likelihoods(model_dir, [item.row for item in (*rows, *pairs)], batch_size=batch_size)
-    judged = list(zip(answers, rows, strict=True))
+    answers = answer_with(model, rows, max_new_tokens=settings.max_new_tokens, batch_size=batch_size)
+    losses = chances = None
+    if isinstance(model, Path):
+        together = likelihoods(model, [item.row for item in (*rows, *pairs)], batch_size=batch_size)
+        losses, chances = [found[0] for found in together[: len(rows)]], together[len(rows) :]
+    judged = list(zip(answers.texts, rows, strict=True))
     return Scored(
         name,
-        answers,
+        answers.texts,
         [exact_match(answer, row.expected) for answer, row in judged],
         [rouge_l(answer, row.expected) for answer, row in judged],
-        [found[0] for found in together[: len(rows)]],
-        list(together[len(rows) :]),
+        losses,
+        chances,
+        answers.cost_usd,
     )
 
 
@@ -87,16 +93,14 @@ def summary(scored: Scored, rows: Sequence[HeldOut], *, seed: int) -> dict[str, 
     """Return the means of one model: ``eval_loss``, ``exact_match``, ``rouge_l``, ``agreement``, ``valid_json``.
 
     ``agreement`` is over the decisions alone, ``valid_json`` over the structured answers alone; ``None`` where there
-    are none.
+    are none, and ``eval_loss`` where the model tells no likelihoods.
     """
     clusters = [row.cluster for row in rows]
     choices = [index for index, row in enumerate(rows) if row.kind == "choice"]
     objects = [index for index, row in enumerate(rows) if row.kind == "object"]
     valid = [valid_object(scored.answers[index], rows[index].schema) for index in objects]
     return {
-        "eval_loss": ratio(
-            [-total for total, _ in scored.losses], [float(count) for _, count in scored.losses], clusters, seed=seed
-        ),
+        "eval_loss": None if scored.losses is None else _loss(scored.losses, clusters, seed),
         "exact_match": estimate(scored.exact, clusters, seed=seed),
         "rouge_l": estimate(scored.rouge, clusters, seed=seed),
         "agreement": estimate(
@@ -106,8 +110,12 @@ def summary(scored: Scored, rows: Sequence[HeldOut], *, seed: int) -> dict[str, 
     }
 
 
+def _loss(losses: Sequence[Likelihood], clusters: Sequence[str], seed: int) -> Estimate | None:
+    return ratio([-total for total, _ in losses], [float(count) for _, count in losses], clusters, seed=seed)
+
+
 def preference(scored: Scored, reference: Scored, pairs: Sequence[HeldOut], *, beta: float, seed: int) -> Preference:
-    """Return how a model tells chosen from rejected, beside a reference model.
+    """Return how a model tells chosen from rejected, beside a reference model; ``None`` without likelihoods.
 
     Args:
         scored: The model.
@@ -116,13 +124,18 @@ def preference(scored: Scored, reference: Scored, pairs: Sequence[HeldOut], *, b
         beta: ``beta`` of the training.
         seed: Seed of the intervals.
     """
+    if scored.pairs is None:
+        return Preference(None, None, None)
     clusters = [pair.cluster for pair in pairs]
     likelier = [chosen[0] / chosen[1] > rejected[0] / rejected[1] for chosen, rejected in scored.pairs]
+    accuracy = estimate([float(found) for found in likelier], clusters, seed=seed)
+    if reference.pairs is None:
+        return Preference(accuracy, None, None)
     chances = [chosen[0] - rejected[0] for chosen, rejected in scored.pairs]
     before = [chosen[0] - rejected[0] for chosen, rejected in reference.pairs]
     margins = [beta * (now - then) for now, then in zip(chances, before, strict=True)]
     return Preference(
-        estimate([float(found) for found in likelier], clusters, seed=seed),
+        accuracy,
         estimate([float(margin > 0) for margin in margins], clusters, seed=seed),
         estimate(margins, clusters, seed=seed),
     )

@@ -6,7 +6,7 @@ for those who start the worker themselves.
 
 from autograms.finetuning.counting import audit_rows, token_counter
 from autograms.finetuning.job import Job, JobSpec, TrainingResult, finish_job, prepare_job, read_result
-from autograms.finetuning.openai_jobs import OpenAIResult, run_openai_job
+from autograms.finetuning.openai_jobs import OpenAIResult, read_openai_result, run_openai_job
 from autograms.finetuning.tokens import TokenAudit
 from autograms.finetuning.train import run_job, train_dpo, train_sft
 
@@ -19,6 +19,7 @@ __all__ = [
     "audit_rows",
     "finish_job",
     "prepare_job",
+    "read_openai_result",
     "read_result",
     "run_job",
     "run_openai_job",

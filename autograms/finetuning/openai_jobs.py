@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from autograms.conversation.atomic import replacing
 from autograms.errors import CredentialsError, DatasetError, TrainingError
 from autograms.finetuning.stopping import terminations_interrupt
 from autograms.settings import SftRecipe
@@ -22,10 +24,11 @@ from autograms.settings import SftRecipe
 if TYPE_CHECKING:
     from openai import APIError, OpenAI
 
-__all__ = ["OpenAIResult", "run_openai_job"]
+__all__ = ["OpenAIResult", "read_openai_result", "run_openai_job"]
 
 OnEvent = Callable[[dict[str, Any]], None]
 
+_RESULT = "model.json"
 _FEWEST_EXAMPLES = 10
 _FAILED_POLLS = 10
 _ENDED = ("succeeded", "failed", "cancelled")
@@ -53,6 +56,27 @@ class OpenAIResult:
     base: str
     trained_tokens: int | None
     reattached: bool
+
+    def write(self, folder: Path) -> None:
+        """Make a folder that stands for the model, in place of what is there: ``model.json`` holds its name."""
+        shutil.rmtree(folder, ignore_errors=True)
+        with replacing(folder / _RESULT) as file:
+            file.write(json.dumps(asdict(self), indent=2).encode())
+
+
+def read_openai_result(folder: Path) -> OpenAIResult | None:
+    """Return the model that a folder stands for; ``None`` for a folder that holds none, or a model of this machine.
+
+    Raises:
+        TrainingError: Where ``model.json`` is damaged.
+    """
+    path = folder / _RESULT
+    if not path.is_file():
+        return None
+    try:
+        return OpenAIResult(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise TrainingError(f"{path} is damaged ({error}); finetune again, which finds the finished job") from None
 
 
 def run_openai_job(
@@ -142,10 +166,8 @@ class _State:
 
     def write(self, **values: Any) -> None:
         self.values.update(values)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(self.values, indent=2), encoding="utf-8")
-        os.replace(temporary, self._path)
+        with replacing(self._path) as file:
+            file.write(json.dumps(self.values, indent=2).encode())
 
 
 def _client(base_url: str | None, api_key: str | None) -> OpenAI:

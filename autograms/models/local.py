@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from autograms.errors import ModelError, ModelNameError
 from autograms.models.base import Message
 
-__all__ = ["Generation", "LocalModel", "load_local"]
+__all__ = ["Generation", "LocalModel", "load_local", "loading_quietly"]
 
 _SMALL = 20_000_000
 """Parameters below which one thread is faster than several."""
@@ -88,8 +89,10 @@ def load_local(path: str, batch_size: int) -> LocalModel:
     dtype = torch.bfloat16 if gpu else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-        # Only safetensors: the older weight files are pickles.
-        model = AutoModelForCausalLM.from_pretrained(source, local_files_only=local, dtype=dtype, use_safetensors=True)
+        with loading_quietly():  # only safetensors: the older weight files are pickles
+            model = AutoModelForCausalLM.from_pretrained(
+                source, local_files_only=local, dtype=dtype, use_safetensors=True
+            )
     except (OSError, ValueError, KeyError) as error:
         where = "is not a model that can be loaded" if local else "is neither a folder nor a model of the hub"
         raise ModelNameError(
@@ -104,6 +107,20 @@ def load_local(path: str, batch_size: int) -> LocalModel:
     elif sum(parameter.numel() for parameter in model.parameters()) < _SMALL:
         torch.set_num_threads(1)
     return LocalModel(path, model, tokenizer, batch_size)
+
+
+@contextmanager
+def loading_quietly() -> Iterator[None]:
+    """Keep transformers from drawing progress bars between the lines of a conversation or a report."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 class LocalModel:

@@ -52,10 +52,37 @@ def test_finetuning_at_an_endpoint_is_paid_once(at_endpoint: Chain, finetuning: 
     assert len(finetuning.jobs) == 2
 
 
-def test_models_at_an_endpoint_are_not_evaluated_and_it_is_said(at_endpoint: Chain) -> None:
+def test_models_at_an_endpoint_are_evaluated_there(at_endpoint: Chain, finetuning: FinetuningEndpoint) -> None:
+    noted = [
+        {
+            "contains": f'"model":"{model}"',
+            "last": f"about the {item} {n}.",
+            "answer": f"Dear customer, we noted: {said}",
+        }
+        for model in ("ft:gpt-4o-mini:1", "ft:ft:gpt-4o-mini:1:1")
+        for item in ITEMS
+        for n in range(3)
+        for said in [f"I have a question about the {item} {n}."]
+    ]
+    finetuning.chat.reset({"answers": noted})
     outcome = at_endpoint.run(*ALL)
-    assert "were finetuned at an endpoint" in outcome.failures["evaluation"]
-    assert not (at_endpoint.storage / "evaluation" / "desk").exists()
+    assert outcome.success, outcome.failures
+    found = outcome.metadata["evaluation"]
+    assert "The DPO model is better than its base: +" in found["verdict"]
+    assert (found["SFT: exact match before"], found["SFT: exact match after"]) == (0.0, 1.0)
+    assert found["asked at an endpoint"]["dpo"]["not_measured"][0] == "eval_loss"
+    assert "DPO: preference accuracy" not in found
+    assert "an endpoint was asked, which tells no likelihoods" in found["report"]
+    assert outcome.checks["evaluation:better_than_base"] is True
+    metrics = json.loads((at_endpoint.storage / "evaluation" / "desk" / "metrics.json").read_text())
+    assert metrics["deployment"]["dpo"]["failed"] == 0
+    assert metrics["dpo"]["conversation_agreement_after"] == 1.0
+    asked = finetuning.asked["gpt-4o-mini"]
+    assert asked == metrics["rows"]["sft"] + metrics["deployment"]["base"]["conversations"]
+    assert "| desk |" in outcome.metadata["leaderboard"]["board"]
+    again = at_endpoint.run(*ALL)
+    assert again.reused == set(ALL)
+    assert finetuning.asked["gpt-4o-mini"] == asked
 
 
 def test_a_job_that_fails_is_one_clear_failure(at_endpoint: Chain, finetuning: FinetuningEndpoint) -> None:

@@ -1,4 +1,4 @@
-"""A small endpoint with OpenAI's files and fine_tuning API, on loopback."""
+"""A small endpoint with OpenAI's files and fine_tuning API, on loopback; its models answer as ``tests.endpoint``'s."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.endpoint import State, completion
 
 KEY = "sk-test"
 
@@ -23,6 +25,8 @@ class FinetuningEndpoint:
         calls: How often each ``METHOD path`` was asked, ids left out.
         jobs: The jobs, by id.
         files: Names of the uploaded files, by id.
+        chat: How the models answer: rules of ``tests.endpoint``.
+        asked: How often each model was asked for a chat completion.
         cut_off: Whether the next creation succeeds without its answer reaching the client.
     """
 
@@ -33,6 +37,8 @@ class FinetuningEndpoint:
         self.calls: Counter[str] = Counter()
         self.jobs: dict[str, dict[str, Any]] = {}
         self.files: dict[str, str] = {}
+        self.chat = State()
+        self.asked: Counter[str] = Counter()
         self.cut_off = False
         self.url = ""
 
@@ -119,7 +125,10 @@ def _handler(endpoint: FinetuningEndpoint) -> type[BaseHTTPRequestHandler]:
             parts = self.path.removeprefix("/v1/").split("/")
             if not self.admitted("/".join(part for part in parts if not part.startswith("ftjob-"))):
                 return
-            if parts == ["files"]:
+            if parts == ["chat", "completions"]:
+                endpoint.asked[json.loads(body)["model"]] += 1
+                self.answer(json.loads(completion(endpoint.chat, body)))
+            elif parts == ["files"]:
                 number = f"file-{len(endpoint.files) + 1}"
                 name = body.partition(b'filename="')[2].partition(b'"')[0].decode()
                 endpoint.files[number] = name

@@ -82,7 +82,8 @@ def finetune(
     """Finetune a model on simulated conversations. Interrupted, it goes on from its last checkpoint.
 
     Writes train.jsonl or train_dpo.jsonl (and validation files) beside the conversations, and the model into
-    --output_dir. With --finetuning_type dpo, tiny starts from the sft_model in --save_dir.
+    --output_dir. With --finetuning_type dpo, tiny starts from the sft_model in --save_dir. With --model_type openai an
+    endpoint trains, and the folder holds the new model's name.
 
     Example:
 
@@ -90,6 +91,7 @@ def finetune(
     autograms finetune --save_dir simulation_data --model tiny --max_steps 200
     autograms finetune --save_dir simulation_data --model tiny --finetuning_type dpo --max_steps 30
     autograms finetune --save_dir simulation_data --model Qwen/Qwen2.5-0.5B-Instruct --lora_r 16
+    autograms finetune --save_dir simulation_data --model gpt-4o-mini-2024-07-18 --model_type openai
     autograms finetune --save_dir simulation_data --prepare_data_only --near_duplicates 0.8 --max_tokens_total 200000
     """
     from autograms.cli.recipes import build_settings, dataset_settings, read_recipe_file
@@ -133,18 +135,28 @@ def finetune(
     write_rows(built, save_dir, kind=kind, flavor=model_type)
     if prepare_data_only:
         return
+    target = output_dir or save_dir / f"{kind}_model"
     if model_type is ProviderType.openai:
-        _finetune_at_endpoint(save_dir, kind, recipe, base_url=base_url, api_key_file=api_key_file)
+        _finetune_at_endpoint(save_dir, kind, recipe, target, start=start, base_url=base_url, api_key_file=api_key_file)
     else:
-        target = output_dir or save_dir / f"{kind}_model"
         _finetune_here(built.table, recipe, target, start=start, settings=settings, save_dir=save_dir)
 
 
 def _start(save_dir: Path, recipe: SftRecipe) -> str:
     """Return what preference training starts from: the folder's SFT model where the recipe says so."""
+    from autograms.finetuning.openai_jobs import read_openai_result
+
+    folder = save_dir / "sft_model"
+    if recipe.backend == "openai" and recipe.model == "sft":
+        trained = read_openai_result(folder)
+        if trained is None:
+            raise SettingsError(
+                f"--finetuning_type dpo with --model sft starts from the model that {folder} stands for, and there is "
+                "none of an endpoint; run --finetuning_type normal first, or name another --model"
+            )
+        return trained.model
     if recipe.backend != "huggingface" or recipe.model not in ("tiny", "sft"):
         return recipe.model
-    folder = save_dir / "sft_model"
     if not (folder / "config.json").is_file():
         raise SettingsError(
             f"--finetuning_type dpo with --model {recipe.model} starts from the model in {folder}, and there is none; "
@@ -188,7 +200,14 @@ def _finetune_here(
 
 
 def _finetune_at_endpoint(
-    save_dir: Path, kind: RowKind, recipe: SftRecipe, *, base_url: str | None, api_key_file: Path | None
+    save_dir: Path,
+    kind: RowKind,
+    recipe: SftRecipe,
+    output_dir: Path,
+    *,
+    start: str,
+    base_url: str | None,
+    api_key_file: Path | None,
 ) -> None:
     from autograms.cli.configuration import read_api_keys
     from autograms.datasets.openai_rules import require_openai_file
@@ -203,10 +222,12 @@ def _finetune_at_endpoint(
         recipe,
         kind=kind,
         state_file=save_dir / f"openai_{kind}.json",
+        base=start,
         validation_file=validation if validation.is_file() else None,
         base_url=base_url,
         api_key=(read_api_keys(api_key_file) or {}).get("openai"),
         on_event=lambda event: print(describe(event), flush=True),
     )
-    print(f"job {result.job} made {result.model} from {result.base}")
+    result.write(output_dir)
+    print(f"job {result.job} made {result.model} from {result.base}; {output_dir} stands for it")
     print(f"use it as --model openai/{result.model}")
