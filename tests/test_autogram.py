@@ -1,9 +1,9 @@
-"""The configuration, models and saved memories of an autogram."""
+"""The models and saved memories of an autogram."""
 
 import pytest
 
 from autograms import Autogram, AutogramConfig, Memory, load_autogram, use_config
-from autograms.errors import AutogramsError, RecordError, SettingsError
+from autograms.errors import AutogramsError, RecordError
 from autograms.functional import call_llm, get_single_embedding
 from autograms.models import ScriptedModel
 from tests.programs import bot, comparable, talk, write
@@ -27,40 +27,6 @@ def test_a_model_that_is_given_decides_too():
 def test_the_name_is_the_files():
     assert bot(PROGRAM).name == "bot"
     assert Autogram(load_autogram(write(PROGRAM))[0], model=ScriptedModel(), name="mine").name == "mine"
-
-
-def test_autograms_configuration_names_load():
-    config = AutogramConfig(
-        max_response_len=100,
-        chatbot_type="proxy",
-        chatbot_path="some/model",
-        chatbot_proxy_port=8080,
-        default_prompt="You help.",
-        chatbot_generation_args={"temperature": 0.7},
-        instruction_template=None,
-    )
-    assert (config.max_tokens, config.chatbot_model) == (100, "openai/some/model")
-    assert config.endpoint == "http://localhost:8080/v1"
-
-
-@pytest.mark.parametrize("name", ["banned_phrases", "error_response", "agent_name", "chatbot_max_input_len"])
-def test_options_without_an_effect_are_named(name):
-    with pytest.warns(UserWarning, match=f"'{name}' has no effect"):
-        AutogramConfig(**{name: "x"})
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_tokenz": 1}, r"unknown option 'max_tokenz'; did you mean 'max_tokens'"),
-        ({"max_tokens": "many"}, "max_tokens"),
-        ({"instruction_template": "no place"}, "<instruction>"),
-        ({"watchdog_seconds": -1}, "watchdog_seconds"),
-    ],
-)
-def test_a_wrong_configuration(options, message):
-    with pytest.raises(SettingsError, match=message):
-        AutogramConfig(**options)
 
 
 def test_use_config_lets_primitives_work_outside_a_program():

@@ -55,9 +55,3 @@ def test_branches_and_a_student_come_from_the_settings(project):
     found = project('branches = { at = "turn", n = 2 }\nrejected = "student"\nstudent = "openai/small"')
     simulator = open_simulator(found, "bot", unasked=True)
     assert (simulator.branches.at, simulator.branches.n, simulator.student.name) == ("turn", 2, "openai/small")
-
-
-def test_a_student_must_be_named(project):
-    found = project('rejected = "student"')
-    with pytest.raises(SettingsError, match="set student"):
-        found.settings("bot")
