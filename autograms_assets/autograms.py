@@ -45,7 +45,7 @@ def autogram(
     Its data version is the hash of the syntax trees: a comment or a blank line changes the snapshot and nothing after.
     """
     name = context.partition_key
-    with clear_failures():
+    with clear_failures(workspace.storage):
         sources = workspace.sources(name)
         table = _table(sources)
         texts = dict(zip(table["file"].to_pylist(), table["source"].to_pylist(), strict=True))
@@ -81,7 +81,7 @@ def _made(sources: Sources, table: pa.Table) -> Made:
 
 
 def _flow(path: Path) -> dict[str, Any]:
-    from autograms.program.graph import program_graph
+    from autograms.program.flow import program_graph
 
     try:
         graph = program_graph(path)

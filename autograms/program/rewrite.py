@@ -22,17 +22,15 @@ import inspect
 import linecache
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from autograms.errors import AddressError
+from autograms.program.guards import NESTED, RUNTIME, GuardWriter, PassJumps, where
 from autograms.program.jumps import Frame, Jump, Loop
 
 __all__ = ["carries_addresses", "rewrite"]
 
-_GOTO, _FRAME, _JUMP = "__autograms_goto", "__autograms_frame", "__autograms_jump"
-_RUNTIME, _REWRITTEN = "__autograms_runtime__", "__autograms_rewritten__"
-_COMPOUND = (ast.If, ast.While, ast.For, ast.With, ast.Try, ast.TryStar, ast.Match)
-_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_REWRITTEN = "__autograms_rewritten__"
 
 
 class _Runtime:
@@ -69,7 +67,7 @@ def _source_names_address(code: types.CodeType, source: str) -> bool:
         node = queue.pop()
         if isinstance(node, ast.Call) and any(keyword.arg == "ADDRESS" for keyword in node.keywords):
             return True
-        if not isinstance(node, _NESTED):
+        if not isinstance(node, NESTED):
             queue.extend(ast.iter_child_nodes(node))
     return False
 
@@ -91,7 +89,7 @@ def rewrite(
     if code not in kept:  # an inner function is defined, and comes here, as often as its outer one runs
         kept[code] = _rewritten_code(function)
     new_code, addresses = kept[code]
-    function.__globals__.setdefault(_RUNTIME, _Runtime).enter = staticmethod(enter)  # type: ignore[attr-defined]
+    function.__globals__.setdefault(RUNTIME, _Runtime).enter = staticmethod(enter)  # type: ignore[attr-defined]
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     made = types.FunctionType(
         new_code,
@@ -109,12 +107,12 @@ def rewrite(
 def _rewritten_code(function: types.FunctionType) -> tuple[types.CodeType, frozenset[str]]:
     if inspect.isgeneratorfunction(function):
         raise AddressError(
-            f"{_where(function)}: {function.__name__}() is a generator, into which no jump can lead; "
+            f"{where(function)}: {function.__name__}() is a generator, into which no jump can lead; "
             "give the addresses to the function that runs it"
         )
     definition = _definition(function)
-    writer = _Writer(function)
-    _PassJumps().visit(definition)
+    writer = GuardWriter(function)
+    PassJumps().visit(definition)
     body = definition.body
     docstring = body[:1] if ast.get_docstring(definition, clean=False) is not None else []
     new_body = writer.block(body[len(docstring) :])
@@ -128,7 +126,7 @@ def _definition(function: types.FunctionType) -> ast.FunctionDef:
     found = _find(function.__code__, _source(function))
     if found is None:
         raise AddressError(
-            f"{_where(function)}: the source of {function.__name__}() was not found, so that its addresses cannot be "
+            f"{where(function)}: the source of {function.__name__}() was not found, so that its addresses cannot be "
             "reached; define it in a file"
         )
     return copy.deepcopy(found)
@@ -153,10 +151,6 @@ def _definitions(source: str) -> list[ast.FunctionDef]:
         return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
     except SyntaxError:  # the file has changed since it was loaded
         return []
-
-
-def _where(function: types.FunctionType) -> str:
-    return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
 
 
 def _compile(definition: ast.FunctionDef, function: types.FunctionType) -> types.CodeType:
@@ -202,258 +196,3 @@ def _without_defaults(arguments: ast.arguments) -> ast.arguments:
         kwarg=bare(arguments.kwarg) if arguments.kwarg else None,
         defaults=[],
     )
-
-
-class _Writer:
-    """Rewrites the statements of one function."""
-
-    def __init__(self, function: types.FunctionType) -> None:
-        self.function = function
-        self.seen: dict[str, int] = {}
-        self.reachable: set[str] = set()
-        self.loops = 0
-
-    # ------------------------------------------------------------------------------------------------- addresses
-
-    def own(self, node: ast.AST | Sequence[ast.AST]) -> list[str]:
-        """Strip ``ADDRESS=`` from the calls of a statement's own expressions and return the addresses."""
-        found: list[str] = []
-        queue = list(node) if isinstance(node, Sequence) else [node]
-        while queue:
-            item = queue.pop()
-            if isinstance(item, ast.Call):
-                for keyword in [k for k in item.keywords if k.arg == "ADDRESS"]:
-                    address = self._constant(keyword.value)
-                    if address is not None:
-                        found.append(address)
-                    item.keywords.remove(keyword)
-            if not isinstance(item, _NESTED):
-                queue.extend(ast.iter_child_nodes(item))
-        return found
-
-    def _constant(self, node: ast.expr) -> str | None:
-        value = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(node, ast.Name):
-            value = self.function.__globals__.get(node.id)
-        where = f"{self.function.__code__.co_filename}:{node.lineno}"
-        if isinstance(node, ast.Constant) and value is None:
-            return None
-        if not isinstance(value, str):
-            raise AddressError(f"{where}: ADDRESS={ast.unparse(node)} is no constant; write the address as a text")
-        if value in self.seen:
-            raise AddressError(
-                f"{where}: the address {value!r} is given twice in {self.function.__name__}() "
-                f"(first in line {self.seen[value]}); give each its own"
-            )
-        self.seen[value] = node.lineno
-        return value
-
-    # ------------------------------------------------------------------------------------------------- statements
-
-    def frame(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Wrap the rewritten body in the loop that follows jumps."""
-        loops = "".join(f"{_loop(number)} = None\n" for number in range(1, self.loops + 1))
-        template = (
-            f"{_FRAME}, {_GOTO} = {_RUNTIME}.enter()\n{loops}"
-            f"while True:\n    try:\n        pass\n        return None\n"
-            f"    except {_RUNTIME}.Jump as {_JUMP}:\n        {_GOTO} = {_FRAME}.accept({_JUMP})\n"
-        )
-        statements = ast.parse(template).body
-        attempt = statements[-1].body[0]  # type: ignore[attr-defined]
-        attempt.body[:1] = body or [ast.Pass()]
-        return statements
-
-    def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """Rewrite the statements of a block; those that hold no address are guarded in groups."""
-        out: list[ast.stmt] = []
-        plain: list[ast.stmt] = []
-        for statement in statements:
-            addresses, written = self.statement(statement)
-            if not addresses:
-                plain.append(statement)
-                continue
-            out += self._guarded(plain)
-            plain = []
-            out.append(_if(_may_enter(addresses), written))
-        return out + self._guarded(plain)
-
-    def _guarded(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        declarations: list[ast.stmt] = [s for s in statements if isinstance(s, (ast.Global, ast.Nonlocal))]
-        others = [s for s in statements if not isinstance(s, (ast.Global, ast.Nonlocal))]
-        if not others:
-            return declarations
-        # An exception or a `continue` may have left a statement with an address before it took its note back.
-        return [*declarations, _if(_expr(f"{_GOTO} is None"), [*_stmts(f"{_FRAME}.leave()"), *others])]
-
-    def statement(self, node: ast.stmt) -> tuple[list[str], list[ast.stmt]]:
-        """Return the addresses that a statement carries or holds, and its rewritten form where there are any."""
-        if isinstance(node, _COMPOUND):
-            return getattr(self, f"_{type(node).__name__.lower()}")(node)
-        if isinstance(node, _NESTED):
-            return [], [node]
-        head = self.own(node)
-        self.reachable.update(head)
-        said: ast.stmt = node
-        if head and _speaks(node):  # a resume goes on behind it; its arguments may need what nobody has computed
-            said = _if(_expr(f"not {_FRAME}.arrived()"), [node])
-        return head, [*self._arrive(head), said, *self._leave(head)]
-
-    def _arrive(self, head: list[str]) -> list[ast.stmt]:
-        if not head:
-            return []
-        return _stmts(f"{_GOTO} = None\n{_FRAME}.at({head[0]!r})")
-
-    def _leave(self, head: list[str]) -> list[ast.stmt]:
-        return _stmts(f"{_FRAME}.leave()") if head else []
-
-    def _inner(self, statements: list[ast.stmt], head: list[str]) -> tuple[list[str], list[ast.stmt]]:
-        """Rewrite an inner block; return the addresses in it and the block."""
-        before = set(self.reachable)
-        body = self.block(statements)
-        found = sorted(self.reachable - before)
-        return found, (body if found or head else statements)
-
-    def _head_first(self, head: list[str]) -> list[ast.stmt]:
-        """A jump to an address in a compound statement's own expression evaluates that expression."""
-        self.reachable.update(head)
-        if not head:
-            return []
-        return [_if(_expr(f"{_GOTO} in {tuple(head)!r}"), _stmts(f"{_GOTO} = None"))]
-
-    def _noting(self, head: list[str], value: ast.expr) -> ast.expr:
-        """Note the address of a compound statement's own expression where it is evaluated."""
-        return ast.BoolOp(ast.Or(), [_expr(f"{_FRAME}.at({head[0] if head else None!r})"), value])
-
-    def _if(self, node: ast.If) -> tuple[list[str], list[ast.stmt]]:
-        head = self.own(node.test)
-        before = self._head_first(head)
-        inside, body = self._inner(node.body, head)
-        beside, orelse = self._inner(node.orelse, head)
-        if not (head or inside or beside):
-            return [], [node]
-        test = _or_jump(inside, self._noting(head, node.test))
-        return [*head, *inside, *beside], [*before, _at(ast.If(test, body, orelse), node)]
-
-    def _while(self, node: ast.While) -> tuple[list[str], list[ast.stmt]]:
-        head = self.own(node.test)
-        before = self._head_first(head)
-        inside, body = self._inner(node.body, head)
-        beside, orelse = self._inner(node.orelse, head)
-        if not (head or inside or beside):
-            return [], [node]
-        test = _or_jump(inside, self._noting(head, node.test))
-        return [*head, *inside, *beside], [*before, _at(ast.While(test, body, orelse), node)]
-
-    def _for(self, node: ast.For) -> tuple[list[str], list[ast.stmt]]:
-        head = self.own(node.iter)
-        before = self._head_first(head)
-        inside, body = self._inner(node.body, head)
-        beside, orelse = self._inner(node.orelse, head)
-        if not (head or inside or beside):
-            return [], [node]
-        self.loops += 1
-        loop, item = _loop(self.loops), f"__autograms_item_{self.loops}"
-        make = _stmts(f"{loop} = {_RUNTIME}.Loop(None)")
-        make[0].value.args = [self._noting(head, node.iter)]  # type: ignore[attr-defined]
-        first = ast.For(node.target, _expr(f"{loop}.first()"), [ast.Pass()], [])
-        bind = _if(_expr(f"{_GOTO} is None"), [ast.Assign([node.target], ast.Name(item, ast.Load()))])
-        run = ast.For(ast.Name(item, ast.Store()), _expr(f"{loop}.resume({_GOTO} is not None)"), [bind, *body], orelse)
-        steps: list[ast.stmt] = [
-            ast.If(_expr(f"{_GOTO} is None"), make, [ast.If(_expr(f"{loop} is None"), [*make, first], [])]),
-            _at(run, node),
-            *_stmts(f"{loop} = None"),
-        ]
-        if beside:
-            steps = [ast.If(_expr(f"{_GOTO} in {tuple(beside)!r}"), orelse, steps)]
-        return [*head, *inside, *beside], [*before, *steps]
-
-    def _with(self, node: ast.With) -> tuple[list[str], list[ast.stmt]]:
-        head = self.own([item.context_expr for item in node.items])
-        before = self._head_first(head)
-        inside, body = self._inner(node.body, head)
-        if not (head or inside):
-            return [], [node]
-        first = node.items[0]
-        first.context_expr = self._noting(head, first.context_expr)
-        return [*head, *inside], [*before, _at(ast.With(node.items, body), node)]
-
-    def _try(self, node: ast.Try | ast.TryStar) -> tuple[list[str], list[ast.stmt]]:
-        inside, body = self._inner(node.body, [])
-        # Handlers run only where something was raised: their addresses mark places, no jump reaches them.
-        for part in (*node.handlers, *node.orelse, *node.finalbody):
-            self.own(part)
-        if not inside:
-            return [], [node]
-        return inside, [_at(type(node)(body, node.handlers, node.orelse, node.finalbody), node)]
-
-    _trystar = _try
-
-    def _match(self, node: ast.Match) -> tuple[list[str], list[ast.stmt]]:
-        head = self.own(node.subject)
-        before = self._head_first(head)
-        inner = [self._inner(case.body, head) for case in node.cases]
-        found = [address for addresses, _ in inner for address in addresses]
-        if not (head or found):
-            return [], [node]
-        cases = [
-            ast.match_case(case.pattern, case.guard, body) for case, (_, body) in zip(node.cases, inner, strict=True)
-        ]
-        chain: list[ast.stmt] = [_at(ast.Match(self._noting(head, node.subject), cases), node)]
-        for addresses, body in reversed(inner):
-            if addresses:
-                chain = [ast.If(_expr(f"{_GOTO} in {tuple(addresses)!r}"), body, chain)]
-        return [*head, *found], [*before, *chain]
-
-
-class _PassJumps(ast.NodeTransformer):
-    """Lets jumps pass handlers that catch everything (``except:``)."""
-
-    def visit_Try(self, node: ast.Try) -> ast.Try:
-        """Put a handler before the others that hands jumps on."""
-        self.generic_visit(node)
-        if node.handlers:
-            made = ast.parse(f"try: pass\nexcept {_RUNTIME}.Jump: raise").body[0]
-            node.handlers[:0] = made.handlers  # type: ignore[attr-defined]
-        return node
-
-    def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
-        """Leave inner functions as they are."""
-        return node
-
-
-def _speaks(node: ast.stmt) -> bool:
-    """Tell whether a statement is a call that ends the turn, and nothing else."""
-    function = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
-    return name in ("reply", "reply_instruction", "reply_suffix", "EXIT")
-
-
-def _loop(number: int) -> str:
-    return f"__autograms_loop_{number}"
-
-
-def _expr(text: str) -> ast.expr:
-    return ast.parse(text, mode="eval").body
-
-
-def _stmts(text: str) -> list[ast.stmt]:
-    return ast.parse(text).body
-
-
-def _if(test: ast.expr, body: list[ast.stmt]) -> ast.stmt:
-    return ast.If(test, body, [])
-
-
-def _at(new: ast.stmt, old: ast.stmt) -> ast.stmt:
-    return ast.copy_location(new, old)
-
-
-def _may_enter(addresses: list[str]) -> ast.expr:
-    return _expr(f"{_GOTO} is None or {_GOTO} in {tuple(addresses)!r}")
-
-
-def _or_jump(inside: list[str], test: ast.expr) -> ast.expr:
-    """The condition holds where the jump's target is inside; it is not evaluated where a jump is on its way."""
-    jumped = _expr(f"{_GOTO} in {tuple(inside)!r}")
-    normal = ast.BoolOp(ast.And(), [_expr(f"{_GOTO} is None"), test])
-    return ast.BoolOp(ast.Or(), [jumped, normal])

@@ -26,7 +26,7 @@ def graph(
     autograms graph examples/chatbots/support_desk.py --output support_desk.svg
     """
     from autograms.conversation.atomic import replacing
-    from autograms.program.graph import program_graph
+    from autograms.program.flow import program_graph
 
     made = program_graph(autogram_file)
     if output is None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from autograms.cli.main import main
 from autograms.errors import ProgramFileError
-from autograms.program.graph import program_graph
+from autograms.program.flow import program_graph
 from tests.program.test_properties import programs
 from tests.programs import write
 
