@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograms.conversation.record import Call, Memory
+from autograms.conversation.tool_calls import TOOL_CALLS
 from autograms.errors import DivergenceError, RecordError, SettingsError
 from autograms.models.base import Model, Reply, Request
 from autograms.program.context import Context
@@ -168,7 +169,7 @@ def can_branch(call: Call) -> bool:
         and not call.supervised
         and call.request is not None
         and call.output is not None
-        and call.kind in ("text", "choice", "object")
+        and call.kind in ("text", "choice", "object", TOOL_CALLS)
     )
 
 

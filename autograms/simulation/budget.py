@@ -98,5 +98,6 @@ class Purse:
                 "names, or set budget_calls instead"
             )
         letters = sum(len(str(message.get("content"))) for message in request.messages)
+        letters += len(str(request.params.get("tools") or ""))
         read = letters // _CHARACTERS_PER_TOKEN + _TOKENS_PER_MESSAGE * len(request.messages)
         return price.cost(read, self._longest or request.params.get("max_tokens") or _WRITTEN)

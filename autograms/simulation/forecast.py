@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from autograms.conversation.record import Call, Memory
+from autograms.conversation.tool_calls import TOOL
 from autograms.models.base import Reply, Request
 from autograms.models.offline import OfflineModel
 from autograms.program.context import Context
@@ -149,10 +150,12 @@ class _Rehearsal(ConversationLedger):
         reply = await self._model.complete(request)
         read = sum(len(str(message.get("content"))) for message in request.messages) // _CHARACTERS_PER_TOKEN
         written = _WRITTEN if request.kind == "text" else len(reply.text) // _CHARACTERS_PER_TOKEN + 1
-        return Reply(reply.text, model, read, written, 0.0, reply.probabilities)
+        return Reply(reply.text, model, read, written, 0.0, reply.probabilities, tool_calls=reply.tool_calls)
 
     async def _embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
         return await self._model.embed(texts)
 
     async def _step(self, context: Context, call: Call, function: object) -> object:
+        if call.primitive == TOOL:
+            return "(rehearsed)"  # only the model reads it
         self.stop("a step")

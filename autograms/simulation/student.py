@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from autograms.conversation.record import Call, Memory
+from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
 from autograms.errors import OutputError
 from autograms.models.base import Kind, Model, Reply, Request, read_output
 from autograms.simulation.ledger import ConversationLedger
@@ -22,7 +23,8 @@ async def ask_student(memory: Memory, model: Model, ledger: ConversationLedger) 
     """Ask the student what supervisors answered for the chatbot; answers that differ are kept as rejected ones.
 
     The student's calls are appended to the record, and train nothing themselves. An answer that is none of the
-    choices, or not the JSON asked for, is recorded with its error and is no rejected one: no row could hold it.
+    choices, or not the JSON asked for, is recorded with its error and is no rejected one: no row could hold it. Nor is
+    one that calls tools where the supervisor answered.
 
     Args:
         memory: The conversation.
@@ -36,7 +38,12 @@ async def ask_student(memory: Memory, model: Model, ledger: ConversationLedger) 
     for index, call in [(index, call) for index, call in enumerate(memory.calls) if call.supervised and call.trains]:
         answer = await _ask(memory, index, call, model, ledger)
         memory.calls.append(answer)
-        if answer.error is None and answer.output != call.output and answer.output not in call.rejected:
+        if (
+            answer.error is None
+            and answer.kind == call.kind
+            and answer.output != call.output
+            and answer.output not in call.rejected
+        ):
             call.rejected = (*call.rejected, answer.output or "")
 
 
@@ -52,8 +59,10 @@ async def _ask(memory: Memory, index: int, call: Call, model: Model, ledger: Con
     )
     answer = Call(STUDENT, call.kind, call.prompt, None, STUDENT, call.choices, call.schema, call.place, index)
     reply: Reply = await ledger.ask_beside(answer, request, model)
+    if reply.tool_calls is not None:
+        answer.kind, answer.output = TOOL_CALLS, tool_calls_output(reply.text, reply.tool_calls)
     try:
-        answer.output = read_output(request, reply.text)
+        answer.output = answer.output or read_output(request, reply.text)
     except OutputError as error:
         answer.output, answer.error = reply.text, f"{type(error).__name__}: {error}"
     answer.model, answer.cost_usd = reply.model, reply.cost_usd
