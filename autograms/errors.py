@@ -7,7 +7,6 @@
     |   |-- ProgramFileError               missing file, syntax error, no chatbot(), not loadable
     |   |-- AddressError                   unknown, duplicate or unreachable addresses; jumps where none may be
     |   |-- SupervisorError                a supervisor returned nothing or a value of the wrong type
-    |   |-- ToolCallError                  a tool that cannot be described to a model, or was called wrongly
     |   |-- RunawayError                   a program that neither replies nor calls, or that never stops calling
     |   `-- DivergenceError                a changed program asks for something else than what was recorded
     |-- ModelError (RuntimeError)          a model call
@@ -16,6 +15,7 @@
     |   |-- EndpointError                  the endpoint answered with an error, or not at all
     |   `-- OutputError (ValueError)       an answer that is not one of the choices, or not the JSON asked for
     |-- RecordError (ValueError)           a memory, Parquet, pickle or journal file that cannot be read
+    |-- StorageError (OSError)             an object store that does not answer, refuses, or is not there
     |-- DatasetError (ValueError)          rows that cannot be built, selected, exported or trained on
     |-- TrainingError (RuntimeError)       a training worker or a finetuning job
     `-- BudgetError (RuntimeError)         a limit on calls or money was reached
@@ -49,8 +49,8 @@ __all__ = [
     "RunawayError",
     "ScenarioError",
     "SettingsError",
+    "StorageError",
     "SupervisorError",
-    "ToolCallError",
     "TrainingError",
     "classify",
     "nearest",
@@ -83,10 +83,6 @@ class AddressError(ProgramError):
 
 class SupervisorError(ProgramError):
     """A supervisor returned nothing, or a value that the primitive cannot have."""
-
-
-class ToolCallError(ProgramError):
-    """A function that cannot be a tool, or a model's call of a tool that is not there or takes other arguments."""
 
 
 class RunawayError(ProgramError):
@@ -137,6 +133,10 @@ class OutputError(ModelError, ValueError):
 
 class RecordError(AutogramsError, ValueError):
     """A stored conversation cannot be read."""
+
+
+class StorageError(AutogramsError, OSError):
+    """The storage of the results does not answer, refuses, or does not exist."""
 
 
 class DatasetError(AutogramsError, ValueError):

@@ -72,7 +72,7 @@ def _dataset(
     memories: Stored,
     workspace: Workspace,
 ) -> dg.MaterializeResult:
-    with clear_failures():
+    with clear_failures(workspace.storage):
         settings = workspace.settings(context.partition_key)
         model = _counted_in(settings)
         depends_on = {

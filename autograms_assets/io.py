@@ -11,8 +11,9 @@ import dagster as dg
 import pyarrow as pa
 from upath import UPath
 
-from autograms.errors import RecordError
+from autograms.conversation.storage import ensure_reachable
 from autograms_assets.columns import COLUMNS
+from autograms_assets.failures import clear_failures
 from autograms_assets.stored import Stored
 
 __all__ = ["ParquetIOManager", "table_metadata"]
@@ -38,18 +39,19 @@ class ParquetIOManager(dg.UPathIOManager):
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
         """Read a table in the form that the input is annotated with."""
-        stored = Stored(path)
+        with clear_failures(path):
+            return self._load(context, Stored(path))
+
+    def _load(self, context: dg.InputContext, stored: Stored) -> Any:
         if not stored.exists():
+            ensure_reachable(stored.path.parent)
             asset = context.asset_key.to_user_string()
             partition = f" for {context.asset_partition_key!r}" if context.has_asset_partitions else ""
             raise dg.Failure(
-                f"{asset} has nothing stored{partition}: {path} does not exist; materialize {asset} first",
+                f"{asset} has nothing stored{partition}: {stored.path} does not exist; materialize {asset} first",
                 allow_retries=False,
             )
-        try:
-            return _in_form(stored, context.dagster_type.typing_type)
-        except RecordError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+        return _in_form(stored, context.dagster_type.typing_type)
 
 
 def table_metadata(schema: pa.Schema, rows: int) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from autograms.conversation.record import SCHEMA_VERSION
-from autograms.conversation.tool_calls import readable
 from autograms.settings import AutogramSettings
 from autograms_assets.autograms import refuse_changed
 from autograms_assets.checks import memory_checks, memory_verdicts
@@ -61,7 +60,7 @@ def conversation_memories(
     Calls that an earlier run paid for are reused; only those that an edit made stale reach the model.
     """
     name = context.partition_key
-    with clear_failures():
+    with clear_failures(workspace.storage):
         settings = workspace.settings(name)
         sources = workspace.sources(name)
         refuse_changed(name, sources, autogram)
@@ -180,5 +179,5 @@ def _as_markdown(memory: "Memory") -> str:
     lines = [f"*{_told(memory)}* ({memory.status}, {calls})"]
     if memory.error:
         lines.append(f"*{memory.error}*: {quoted(memory.error_message)} ({memory.error_place or 'no place'})")
-    lines += [f"**{turn['role']}:** {quoted(readable(turn))}" for turn in memory.transcript()]
+    lines += [f"**{turn['role']}:** {quoted(turn['content'])}" for turn in memory.transcript()]
     return "\n\n".join(lines)

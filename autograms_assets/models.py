@@ -49,7 +49,7 @@ def sft_model(
     pipes: dg.PipesSubprocessClient,
 ) -> dg.MaterializeResult:
     """The student, finetuned on the SFT rows: a Hugging Face model folder with a card."""
-    with clear_failures():
+    with clear_failures(workspace.storage):
         recipe = workspace.settings(context.partition_key).sft
         place = workspace.folder("sft_model", context.partition_key)
         depends_on = {"rows": sft_dataset.version, **_recipe_that_counts(recipe)}
@@ -74,7 +74,7 @@ def dpo_model(
     pipes: dg.PipesSubprocessClient,
 ) -> dg.MaterializeResult:
     """The SFT model, trained on the preference pairs; left out where there are no pairs."""
-    with clear_failures():
+    with clear_failures(workspace.storage):
         recipe = workspace.settings(context.partition_key).dpo
         place = workspace.folder("dpo_model", context.partition_key)
         depends_on = {"pairs": dpo_dataset.version, **_recipe_that_counts(recipe)}

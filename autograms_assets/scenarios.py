@@ -49,7 +49,7 @@ def scenarios(
     Beside them, the plan: which conversations and calls are stale and why, and what they will cost.
     """
     name = context.partition_key
-    with clear_failures():
+    with clear_failures(workspace.storage):
         settings, project = workspace.settings(name), workspace.project()
         file = project.scenario_file(settings)
         depends_on = {

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autograms.conversation.atomic import replacing
+from autograms.conversation.storage import fetch_folder
 from autograms.errors import RecordError
 from autograms_assets.stamps import STAMP_FILE, STAMP_KEY, Stamp
 
@@ -159,16 +160,10 @@ class Folder:
         """
         if self._here:
             return self.work
-        stored = self.stamp()
-        if stored is None:
+        if self.stamp() is None:
             raise RecordError(f"{self.path} carries no stamp of an asset; {_DAMAGED}")
-        if _stamp_in(self.work) != stored:
-            shutil.rmtree(self.work, ignore_errors=True)
-            for file in sorted(_files(self.path), key=_stamp_last):
-                fetched = self.work / file.relative_to(self.path).as_posix()
-                with file.open("rb") as source, replacing(fetched) as target:
-                    shutil.copyfileobj(source, target, _BLOCK)
-        return self.work
+        assert not isinstance(self.path, Path)
+        return fetch_folder(self.path, self.work, last=STAMP_FILE)
 
     def write(self, stamp: Stamp) -> None:
         """Store the finished folder; the stamp is the last thing that is written."""

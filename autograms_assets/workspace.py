@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autograms.conversation.storage import scratch_root
 from autograms.errors import SettingsError
 from autograms.settings import AutogramSettings, Project, load_project
-from autograms_assets.fingerprints import Program, combine, read_program, value_version
+from autograms_assets.fingerprints import Program, combine, read_program
 from autograms_assets.partitions import is_partition_name
 from autograms_assets.stored import Folder, Stored
 
@@ -107,9 +108,7 @@ class Workspace:
         return path
 
     def _scratch(self) -> Path:
-        if isinstance(self.storage, Path):
-            return self.storage / ".work"
-        return self.beside / ".work" / f"{self.storage.protocol}-{value_version(str(self.storage))[:12]}"
+        return scratch_root(self.storage, self.beside)
 
 
 def read_sources(project: Project, chatbot: Path, userbot: Path | None) -> Sources:

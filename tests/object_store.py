@@ -22,14 +22,21 @@ _ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "A
 
 
 @contextmanager
-def serve_s3(bucket: str) -> Iterator[dict[str, str]]:
-    """Serve an empty bucket and yield the environment variables that lead there; nothing is left afterwards."""
+def serve_s3(bucket: str, *, checks_keys: bool = False) -> Iterator[dict[str, str]]:
+    """Serve an empty bucket and yield the environment variables that lead there; nothing is left afterwards.
+
+    Args:
+        bucket: The bucket's name.
+        checks_keys: Refuse every key: nobody was given one.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     environment = {**os.environ, **_ENVIRONMENT}
+    if checks_keys:
+        environment["INITIAL_NO_AUTH_ACTION_COUNT"] = "1"  # the making of the bucket
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _create(process, f"{url}/{bucket}")

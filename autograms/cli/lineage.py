@@ -14,6 +14,9 @@ from autograms.errors import RecordError, SettingsError
 from autograms.settings import Project
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from upath import UPath
+
     from autograms.datasets.lineage import Origin
 
 __all__ = ["print_row"]
@@ -55,9 +58,8 @@ def print_row(project: Project, row_id: str, names: Sequence[str]) -> None:
         console.print(text, markup=False, highlight=False)
 
 
-def _search(storage: Path, row_id: str, names: Sequence[str]) -> tuple[str, str, dict[str, Any]]:
+def _search(storage: Path | UPath, row_id: str, names: Sequence[str]) -> tuple[str, str, dict[str, Any]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from autograms.datasets.lineage import find_row
 
@@ -65,18 +67,23 @@ def _search(storage: Path, row_id: str, names: Sequence[str]) -> tuple[str, str,
         for asset in _DATASETS:
             path = storage / asset / f"{name}.parquet"
             try:
-                row = find_row(pq.read_table(path), row_id) if path.is_file() else None
+                row = find_row(_table(path), row_id) if path.is_file() else None
             except (pa.ArrowException, KeyError) as error:
                 raise RecordError(f"{path} is damaged ({error}); materialize {asset} again") from None
             if row is not None:
                 return asset, name, row
-    raise SettingsError(
-        f"no row {row_id!r} in the datasets of {', '.join(names) or 'no autogram'} in {storage.resolve()}"
-    )
+    raise SettingsError(f"no row {row_id!r} in the datasets of {', '.join(names) or 'no autogram'} in {storage}")
+
+
+def _table(path: Path | UPath) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as source:
+        return pq.read_table(source)
 
 
 def _facts(
-    project: Project, asset: str, name: str, row: dict[str, Any], origin: Origin, path: Path
+    project: Project, asset: str, name: str, row: dict[str, Any], origin: Origin, path: Path | UPath
 ) -> Iterator[tuple[str, str]]:
     memory, call = origin.memory, origin.call
     yield "dataset", f"{_DATASETS[asset]} rows of {name}, {row['split']}"

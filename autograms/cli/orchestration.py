@@ -10,12 +10,20 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autograms.cli.run_log import RunLog
+from autograms.conversation.atomic import storage_path
+from autograms.conversation.storage import ensure_reachable, scratch_root
+from autograms.errors import SettingsError
 
-__all__ = ["ASSETS", "MODULE", "environment", "run_module", "storage_root"]
+if TYPE_CHECKING:
+    from upath import UPath
+
+__all__ = ["ASSETS", "MODULE", "environment", "run_module", "scratch_folder", "storage_root"]
 
 MODULE = "dagster_project"
+_STORAGE = "storage"
 
 ASSETS = (
     "autogram",
@@ -81,6 +89,26 @@ def run_module(arguments: Sequence[str], project: Path, *, log: RunLog | None = 
     return status if log is None else log.close(status)
 
 
-def storage_root() -> Path:
-    """Return the folder of the results: ``$AUTOGRAMS_STORAGE`` or ``storage`` here."""
-    return Path(os.environ.get("AUTOGRAMS_STORAGE") or "storage")
+def storage_root() -> Path | UPath:
+    """Return where the results are: the folder or URL in ``$AUTOGRAMS_STORAGE``, or ``storage`` here.
+
+    Raises:
+        SettingsError: Where there is no such kind of storage.
+        StorageError: Where an object store does not answer, refuses, or does not exist.
+    """
+    given = os.environ.get("AUTOGRAMS_STORAGE") or _STORAGE
+    try:
+        storage = storage_path(given)
+    except ValueError as error:
+        raise SettingsError(
+            f"AUTOGRAMS_STORAGE={given!r} names no storage ({error}); expected a folder, or a URL as s3://bucket/folder"
+        ) from None
+    if isinstance(storage, Path):
+        return storage.absolute()
+    ensure_reachable(storage)
+    return storage
+
+
+def scratch_folder(storage: Path | UPath) -> Path:
+    """Return the folder of this machine for unfinished work, and for copies of what an object store holds."""
+    return scratch_root(storage, Path(_STORAGE))

@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autograms.cli.orchestration import ASSETS, MODULE, environment, storage_root
 from autograms.errors import RecordError, SettingsError
 from autograms.settings import Project
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 __all__ = ["Measured", "measured", "print_autogram", "print_project"]
 
@@ -40,18 +43,17 @@ def print_autogram(project: Project, name: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    rows = measured(storage_root(), name)
+    storage = storage_root()
+    rows = measured(storage, name)
     if not rows:
-        raise SettingsError(
-            f"nothing is stored for {name!r} in {storage_root().resolve()}; run: autograms materialize {name}"
-        )
+        raise SettingsError(f"nothing is stored for {name!r} in {storage}; run: autograms materialize {name}")
     console = Console()
     table = Table("measured", "figure", title=name, title_justify="left")
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    console.print(_assets_table(storage_root(), name, _history(project, name)))
-    report = storage_root() / "evaluation" / name / "report.md"
+    console.print(_assets_table(storage, name, _history(project, name)))
+    report = storage / "evaluation" / name / "report.md"
     if report.is_file():
         print(f"report: {report}")
 
@@ -62,13 +64,14 @@ def print_project(project: Project) -> None:
     from rich.table import Table
 
     table = Table("autogram", "file", "stored", title=str(project.root), title_justify="left")
+    storage = storage_root()
     for name in project.names():
-        stored = [asset for asset in ASSETS[:-1] if _place(storage_root(), asset, name).exists()]
+        stored = [asset for asset in ASSETS[:-1] if _place(storage, asset, name).exists()]
         table.add_row(name, str(project.chatbot_file(name).relative_to(project.root)), ", ".join(stored) or "nothing")
     Console().print(table)
 
 
-def measured(storage: Path, name: str) -> Measured:
+def measured(storage: Path | UPath, name: str) -> Measured:
     """Return what was simulated, built and measured for an autogram; empty where nothing is stored.
 
     Raises:
@@ -86,7 +89,7 @@ def measured(storage: Path, name: str) -> Measured:
     return rows
 
 
-def _counts(storage: Path, name: str) -> Iterator[tuple[str, str]]:
+def _counts(storage: Path | UPath, name: str) -> Iterator[tuple[str, str]]:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -94,7 +97,8 @@ def _counts(storage: Path, name: str) -> Iterator[tuple[str, str]]:
     try:
         memories = _place(storage, "conversation_memories", name)
         if memories.is_file():
-            table = pq.read_table(memories, columns=["status", "calls"])
+            with memories.open("rb") as source:
+                table = pq.read_table(source, columns=["status", "calls"])
             failed = table["status"].to_pylist().count("failed")
             calls = pc.sum(pc.list_value_length(table["calls"])).as_py() or 0
             yield "conversations", f"{table.num_rows}" + (f" ({failed} failed)" if failed else "")
@@ -102,13 +106,14 @@ def _counts(storage: Path, name: str) -> Iterator[tuple[str, str]]:
         for asset, title in (("sft_dataset", "SFT rows"), ("dpo_dataset", "DPO pairs")):
             file = _place(storage, asset, name)
             if file.is_file():
-                splits = pq.read_table(file, columns=["split"])["split"].to_pylist()
+                with file.open("rb") as source:
+                    splits = pq.read_table(source, columns=["split"])["split"].to_pylist()
                 yield title, f"{len(splits)} ({splits.count('validation')} held out)"
     except pa.ArrowException as error:
         raise RecordError(f"a table of {name!r} in {storage} is damaged ({error}); materialize it again") from None
 
 
-def _metrics(path: Path) -> dict[str, Any]:
+def _metrics(path: Path | UPath) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
@@ -129,7 +134,7 @@ def _figure(metrics: dict[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _assets_table(storage: Path, name: str, history: dict[str, dict[str, Any]]) -> Any:
+def _assets_table(storage: Path | UPath, name: str, history: dict[str, dict[str, Any]]) -> Any:
     from rich.table import Table
 
     table = Table("asset", "last time", "seconds to make", title="assets", title_justify="left")
@@ -141,7 +146,7 @@ def _assets_table(storage: Path, name: str, history: dict[str, dict[str, Any]]) 
     return table
 
 
-def _place(storage: Path, asset: str, name: str) -> Path:
+def _place(storage: Path | UPath, asset: str, name: str) -> Path | UPath:
     if asset == "leaderboard":
         return storage / f"{asset}.parquet"
     if asset in ("sft_model", "dpo_model", "evaluation"):
@@ -149,7 +154,7 @@ def _place(storage: Path, asset: str, name: str) -> Path:
     return storage / asset / f"{name}.parquet"
 
 
-def _seconds(place: Path) -> float | None:
+def _seconds(place: Path | UPath) -> float | None:
     """Return how long a stored value took to make: from its stamp, in a folder or in a table's metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -158,7 +163,8 @@ def _seconds(place: Path) -> float | None:
         if place.is_dir():
             text = (place / "stamp.json").read_bytes()
         else:
-            text = (pq.read_schema(place).metadata or {}).get(b"autograms.stamp", b"{}")
+            with place.open("rb") as source:
+                text = (pq.read_schema(source).metadata or {}).get(b"autograms.stamp", b"{}")
         seconds = json.loads(text).get("seconds")
     except (OSError, ValueError, pa.ArrowException):
         return None

@@ -6,10 +6,14 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autograms.cli.orchestration import storage_root
+from autograms.cli.orchestration import scratch_folder, storage_root
+from autograms.conversation.storage import fetch_folder
 from autograms.errors import RecordError, SettingsError, nearest
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 __all__ = ["Stage", "StoredModel", "find_model"]
 
@@ -72,19 +76,28 @@ def find_model(name: str, stage: Stage | None = None) -> StoredModel:
         SettingsError: Where there is none.
     """
     stages = [Stage.dpo, Stage.sft] if stage is None else [stage]
+    storage = storage_root()
     for kind in stages:
-        found = storage_root() / f"{kind}_model" / name
+        found = storage / f"{kind}_model" / name
         if "/" not in name and (found / "config.json").is_file():
-            return StoredModel(name, found, autogram=True)
+            return StoredModel(name, _here(storage, found), autogram=True)
     folder = Path(name)
     if stage is None and (folder / "config.json").is_file():
         return StoredModel(folder.resolve().name, folder, autogram=False)
-    known = {path.parent.name for kind in stages for path in storage_root().glob(f"{kind}_model/*/config.json")}
+    known = {path.parent.name for kind in stages for path in storage.glob(f"{kind}_model/*/config.json")}
     raise SettingsError(
-        f"no {' or '.join(stages)} model of {name!r} in {storage_root().resolve()}{nearest(name, known)}; run: "
+        f"no {' or '.join(stages)} model of {name!r} in {storage}{nearest(name, known)}; run: "
         f"autograms materialize {name}, or name a model's folder (models there: {', '.join(sorted(known)) or 'none'})"
     )
 
 
-def _damaged(path: Path) -> dict[str, Any]:
+def _here(storage: Path | UPath, found: Path | UPath) -> Path:
+    """Return a folder of this machine with a stored model."""
+    if isinstance(found, Path):
+        return found
+    copy = scratch_folder(storage) / "folders" / found.parent.name / found.name
+    return fetch_folder(found, copy, last="stamp.json")
+
+
+def _damaged(path: Path | UPath) -> dict[str, Any]:
     raise RecordError(f"{path} is damaged; materialize evaluation again")

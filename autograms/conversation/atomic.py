@@ -39,7 +39,7 @@ def replacing(path: AnyPath | UPath) -> Iterator[IO[bytes]]:
     """Open a new file for writing that takes the place of ``path`` when the block ends without an error.
 
     On this machine the file is written under a temporary name in the same folder and renamed; for an object store
-    it is written to a temporary file and uploaded whole. Missing parent folders are made.
+    it is written to a temporary file and uploaded whole. Missing parent folders are made; a missing bucket is not.
 
     Args:
         path: The file.
@@ -55,7 +55,6 @@ def replacing(path: AnyPath | UPath) -> Iterator[IO[bytes]]:
     with tempfile.NamedTemporaryFile(prefix="autograms-") as file:
         yield file
         file.flush()
-        target.parent.mkdir(parents=True, exist_ok=True)
         target.fs.put_file(file.name, target.path)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import s3fs
 from upath import UPath
 
 from autograms.errors import RecordError
@@ -144,3 +145,40 @@ def test_the_whole_chain_on_two_machines(
     assert chain.run(*ALL).reused == set(ALL)
     project.edit("autograms.toml", "[defaults.dpo]", "[defaults.dpo]\nbeta = 0.3")
     assert chain.run(*ALL).made == {"dpo_model", "evaluation", "leaderboard"}
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with serve_s3(BUCKET, checks_keys=True) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield f"s3://{BUCKET}/x"
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("asset", ["autogram", "conversation_memories"])
+def test_a_missing_bucket_is_one_clear_failure_and_is_not_made(
+    s3: dict[str, str],
+    project: ScratchProject,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    asset: str,
+) -> None:
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    outcome = Chain(project, instance, "s3://no-such-bucket/x").run(asset)
+    assert "cannot be used: there is no such bucket; create it" in outcome.failures[asset]
+    assert "Traceback" not in outcome.failures[asset]
+    assert not UPath("s3://no-such-bucket").fs.exists("no-such-bucket")
+
+
+@pytest.mark.parametrize("asset", ["autogram", "conversation_memories"])
+def test_a_refused_key_is_one_clear_failure(
+    refusing: str, project: ScratchProject, instance: dg.DagsterInstance, asset: str
+) -> None:
+    failure = Chain(project, instance, refusing).run(asset).failures[asset]
+    assert failure.startswith(f"the storage {refusing}")
+    assert "access was refused" in failure
+    assert "look at AWS_ACCESS_KEY_ID" in failure
+    assert "Traceback" not in failure

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from upath import UPath
+
     from autograms.conversation.record import Memory
     from autograms.settings import Project
     from autograms.simulation.plan import Plan
@@ -46,22 +48,22 @@ def plan(
 
 
 def _plan(project: Project, name: str, *, fresh: bool) -> Plan:
-    from autograms.cli.orchestration import storage_root
+    from autograms.cli.orchestration import scratch_folder, storage_root
     from autograms.simulation.plan import plan
     from autograms.simulation.project import open_simulator, scenarios_of
 
     project.chatbot_file(name)
-    journal = storage_root() / ".work" / "conversation_memories" / name / "calls.journal"
+    storage = storage_root()
     return plan(
         open_simulator(project, name, unasked=True),
         scenarios_of(project, project.settings(name)),
-        previous=_previous(storage_root() / "conversation_memories" / f"{name}.parquet"),
-        journal=journal,
+        previous=_previous(storage / "conversation_memories" / f"{name}.parquet"),
+        journal=scratch_folder(storage) / "conversation_memories" / name / "calls.journal",
         fresh=fresh,
     )
 
 
-def _previous(path: Path) -> list[Memory]:
+def _previous(path: Path | UPath) -> list[Memory]:
     from autograms.conversation.parquet import read_memories
 
     return read_memories(path) if path.is_file() else []

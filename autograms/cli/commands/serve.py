@@ -70,7 +70,7 @@ def serve(
 
 def _program(name: str, model: str | None, stage: Stage | None) -> tuple[Talker, tuple[str, ...]]:
     from autograms.autogram import Autogram
-    from autograms.cli.orchestration import storage_root
+    from autograms.cli.orchestration import scratch_folder, storage_root
     from autograms.serving.conversations import Conversations
     from autograms.serving.talkers import ProgramTalker
     from autograms.settings import AutogramConfig, load_project
@@ -82,12 +82,10 @@ def _program(name: str, model: str | None, stage: Stage | None) -> tuple[Talker,
     chosen = model or f"checkpoint/{find_model(name, stage).folder}"
     autogram = Autogram.from_file(file, config, model=chosen, on_change="address")
     autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is served
-    print(f"{name} with the model {autogram.model.name}; conversations are saved in {_folder(storage_root(), name)}")
-    return ProgramTalker(name, Conversations(autogram, _folder(storage_root(), name))), (str(file),)
-
-
-def _folder(storage: Path, name: str) -> Path:
-    return storage / "conversations" / name
+    storage = storage_root()
+    folder = (storage if isinstance(storage, Path) else scratch_folder(storage)) / "conversations" / name
+    print(f"{name} with the model {autogram.model.name}; conversations are saved in {folder}")
+    return ProgramTalker(name, Conversations(autogram, folder)), (str(file),)
 
 
 def _listen(app: object, name: str, host: str, port: int) -> None:
