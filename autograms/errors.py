@@ -7,6 +7,7 @@
     |   |-- ProgramFileError               missing file, syntax error, no chatbot(), not loadable
     |   |-- AddressError                   unknown, duplicate or unreachable addresses; jumps where none may be
     |   |-- SupervisorError                a supervisor returned nothing or a value of the wrong type
+    |   |-- ToolCallError                  a tool that cannot be described to a model, or was called wrongly
     |   |-- RunawayError                   a program that neither replies nor calls, or that never stops calling
     |   `-- DivergenceError                a changed program asks for something else than what was recorded
     |-- ModelError (RuntimeError)          a model call
@@ -51,6 +52,7 @@ __all__ = [
     "SettingsError",
     "StorageError",
     "SupervisorError",
+    "ToolCallError",
     "TrainingError",
     "classify",
     "nearest",
@@ -83,6 +85,10 @@ class AddressError(ProgramError):
 
 class SupervisorError(ProgramError):
     """A supervisor returned nothing, or a value that the primitive cannot have."""
+
+
+class ToolCallError(ProgramError):
+    """A function that cannot be a tool, or a model's call of a tool that is not there or takes other arguments."""
 
 
 class RunawayError(ProgramError):

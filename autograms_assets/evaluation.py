@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
-from autograms.errors import SettingsError
 from autograms.settings import AutogramSettings
 from autograms_assets.autograms import refuse_changed
 from autograms_assets.checks import evaluation_checks, evaluation_verdicts
 from autograms_assets.describe import QUALITY, described
-from autograms_assets.endpoint_training import model_at_endpoint
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import table_version, value_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
@@ -28,6 +26,8 @@ from autograms_assets.workspace import Workspace
 
 if TYPE_CHECKING:
     from autograms.conversation.record import Memory
+    from autograms.evaluation import Candidate
+    from autograms.models import Model
     from autograms.simulation.scenarios import Scenario
 
 __all__ = ["evaluation", "leaderboard"]
@@ -125,20 +125,16 @@ class _Job:
         """Evaluate, and describe what came of it."""
         from autograms.evaluation import evaluate
 
-        if model_at_endpoint(self.models["sft"]) is not None:
-            raise SettingsError(
-                f"the models of {self.name} were finetuned at an endpoint, and evaluation needs the folders of models "
-                'on this machine; set backend = "huggingface", or leave the asset "evaluation" out of the selection'
-            )
         sft, dpo = (self.models[kind].local() for kind in ("sft", "dpo"))
+        trained_dpo = any((dpo / file).is_file() for file in ("config.json", "model.json"))
         self.place.invalidate()
         scenarios = self._held_out()
         evaluate(
             sft_table=self.stored["sft rows"].table(),
             dpo_table=self.stored["dpo pairs"].table(),
-            base=sft / "base" if (sft / "base").is_dir() else Path(self.settings.sft.model),
-            sft=sft,
-            dpo=dpo if (dpo / "config.json").is_file() else None,
+            base=self._base(sft),
+            sft=self._candidate(sft),
+            dpo=self._candidate(dpo) if trained_dpo else None,
             output_dir=self.place.work,
             settings=self.settings.evaluation,
             deployment=self._deployment(scenarios),
@@ -148,20 +144,40 @@ class _Job:
         metrics = json.loads((self.place.work / _METRICS).read_bytes())
         return Made(value_version(metrics), _summary(metrics, self.place), evaluation_verdicts(metrics))
 
+    def _base(self, sft: Path) -> "Candidate":
+        from autograms.finetuning import read_openai_result
+
+        at_endpoint = read_openai_result(sft)
+        if at_endpoint is not None:
+            return self._asked(at_endpoint.base)
+        return sft / "base" if (sft / "base").is_dir() else Path(self.settings.sft.model)
+
+    def _candidate(self, folder: Path) -> "Candidate":
+        from autograms.finetuning import read_openai_result
+
+        at_endpoint = read_openai_result(folder)
+        return folder if at_endpoint is None else self._asked(at_endpoint.model)
+
+    def _asked(self, name: str) -> "Model":
+        from autograms.models import resolve_model
+
+        return resolve_model(f"openai/{name}", base_url=self.settings.base_url)
+
     def _supervised(self, scenarios: "list[Scenario]") -> "list[Memory]":
         from autograms.conversation.parquet import stream_memories
 
         played = {scenario.key for scenario in scenarios}
         return [memory for memory in stream_memories(self.stored["conversations"].path) if memory.scenario in played]
 
-    def _deployment(self, scenarios: "list[Scenario]") -> "Callable[[Path], list[Memory]] | None":
+    def _deployment(self, scenarios: "list[Scenario]") -> "Callable[[Candidate], list[Memory]] | None":
         if not scenarios:
             return None
 
-        def play(model: Path) -> "list[Memory]":
+        def play(model: "Candidate") -> "list[Memory]":
             from autograms.simulation.project import open_simulator
 
-            simulator = open_simulator(self.workspace.project(), self.name, deployed=f"checkpoint/{model}")
+            deployed = f"checkpoint/{model}" if isinstance(model, Path) else model
+            simulator = open_simulator(self.workspace.project(), self.name, deployed=deployed)
             return simulator.run(scenarios).memories
 
         return play
@@ -195,6 +211,7 @@ def _summary(metrics: dict[str, Any], place: Folder) -> dict[str, Any]:
         "held-out rows": metrics["rows"]["sft"],
         "held-out pairs": metrics["rows"]["dpo"],
         "conversations in deployment": metrics["deployment"]["sft"]["conversations"],
+        "asked at an endpoint": metrics["asked_only"],
         **{_label(name): _figure(metrics, name) for name in _HEADLINES},
         "report": {"md": _without_pictures((place.work / _REPORT).read_text(encoding="utf-8"))},
         "report file": {"path": str(place.path / _REPORT)},
