@@ -61,7 +61,7 @@ def conversation_memories(
     Calls that an earlier run paid for are reused; only those that an edit made stale reach the model.
     """
     name = context.partition_key
-    with clear_failures():
+    with clear_failures(workspace.storage):
         settings = workspace.settings(name)
         sources = workspace.sources(name)
         refuse_changed(name, sources, autogram)
