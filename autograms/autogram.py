@@ -66,6 +66,7 @@ class Autogram:
         on_change: What a memory does whose program has changed since: ``"error"``, or ``"address"`` to go on at
             the ``ADDRESS`` of the call that it was suspended at.
         side: ``chatbot`` or ``user``, for the record.
+        classifier: The model that decides; the configuration's where unset.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Autogram:
         api_keys: dict[str, str] | None = None,
         on_change: Literal["error", "address"] = "error",
         side: str = "chatbot",
+        classifier: Model | None = None,
     ) -> None:
         if not callable(root_function):
             raise ProgramFileError(f"root_function={root_function!r}: expected the program's root function")
@@ -95,7 +97,7 @@ class Autogram:
         self._api_key = (api_keys or {}).get("openai")
         self._model: Model | str = "offline/demo" if test_mode else model or self.config.chatbot_model
         one_for_all = test_mode or not (model is None or isinstance(model, str))
-        self._classifier: Model | str | None = None if one_for_all else self.config.classifier_model
+        self._classifier: Model | str | None = classifier or (None if one_for_all else self.config.classifier_model)
         self._init_done = False
 
     @classmethod

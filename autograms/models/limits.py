@@ -41,6 +41,11 @@ class Limits:
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
 
+    def part(self, parts: int) -> Limits:
+        """Return one of so many equal parts, for as many processes that ask together."""
+        requests, tokens = self.requests_per_minute, self.tokens_per_minute
+        return Limits(max(1, self.concurrency // parts), requests and requests / parts, tokens and tokens / parts)
+
 
 class _Bucket:
     """So much a minute. A request may overdraw it once; the next one waits until the debt is paid."""

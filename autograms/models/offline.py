@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from autograms.errors import ModelNameError, OutputError
@@ -60,6 +61,10 @@ class OfflineModel:
         if model != "demo":
             raise ModelNameError(f"there is no model offline/{model}; expected offline/demo")
         self.name = "offline/demo"
+
+    def opener(self, parts: int) -> Callable[[], OfflineModel]:
+        """Return what opens this model in another process."""
+        return OfflineModel
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request; tokens are words, and the cost is nothing.

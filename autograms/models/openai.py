@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -86,6 +87,7 @@ class OpenAIModel:
             )
         self.name = f"openai/{model}"
         self._model = model
+        self._url, self._key = url, key
         self._embedding_model = embedding_model
         self._limits = limits or Limits()
         self._transport = Transport(url, headers=_headers(url, key), policy=retry or RetryPolicy(max_tries=max_tries))
@@ -96,6 +98,18 @@ class OpenAIModel:
     def limiter(self, model: str | None = None) -> Limiter:
         """Return the gate of one of the endpoint's models, the default one where unset."""
         return self._serve(model or self._model).limiter
+
+    def opener(self, parts: int) -> Callable[[], OpenAIModel]:
+        """Return what opens this model in another process, as one of so many that share its limits."""
+        return partial(
+            OpenAIModel,
+            self._model,
+            base_url=self._url,
+            api_key=self._key,
+            embedding_model=self._embedding_model,
+            limits=self._limits.part(parts),
+            retry=self._transport.policy,
+        )
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request.

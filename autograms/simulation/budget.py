@@ -67,26 +67,34 @@ class Purse:
         Raises:
             BudgetError: Where dollars are limited and the model has no price.
         """
-        budget, expected = self.budget, 0.0
-        if budget.usd is not None:
-            expected = self._expected(request, model)
+        expected = 0.0 if self.budget.usd is None else self._expected(request, model)
+        return expected if self.take(expected) else None
+
+    def settle(self, reserved: float, reply: Reply | None) -> None:
+        """Take note of what a call cost, or that it failed."""
+        if reply is None:
+            self.put(reserved)
+        else:
+            self._longest = max(self._longest, reply.output_tokens)
+            self.put(reserved, spent=reply.cost_usd or 0.0, further_calls=reply.tries - 1)
+
+    def take(self, expected: float) -> bool:
+        """Set aside a call, and so many dollars; return whether the budget holds them."""
+        budget = self.budget
         over_calls = budget.calls is not None and self._calls >= budget.calls
         over_usd = budget.usd is not None and self._spent + self._reserved + expected > budget.usd
         if over_calls or over_usd:
             self.empty = True
-            return None
+            return False
         self._calls += 1
         self._reserved += expected
-        return expected
+        return True
 
-    def settle(self, reserved: float, reply: Reply | None) -> None:
-        """Take note of what a call cost, or that it failed."""
+    def put(self, reserved: float, *, spent: float = 0.0, further_calls: int = 0) -> None:
+        """Put back what was set aside for a call, and take what it cost."""
         self._reserved -= reserved
-        if reply is None:
-            return
-        self._spent += reply.cost_usd or 0.0
-        self._calls += reply.tries - 1
-        self._longest = max(self._longest, reply.output_tokens)
+        self._spent += spent
+        self._calls += further_calls
 
     def _expected(self, request: Request, model: str) -> float:
         price = price_of(model)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import types
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
@@ -25,7 +27,7 @@ from autograms.models.base import Model, Reply, Request
 from autograms.primitives.tools import ToolRun
 from autograms.program.context import Context
 from autograms.program.driver import ask_model, embed_texts, plain, run_step
-from autograms.simulation.budget import Purse
+from autograms.simulation.budget import Budget, Purse
 
 __all__ = ["Account", "Answers", "ConversationLedger", "Progress", "Stopped", "cache_key"]
 
@@ -83,6 +85,11 @@ class Account:
     journal: Journal | None = None
     purse: Purse | None = None
 
+    @classmethod
+    def open(cls, journal: Path | None, budget: Budget | None) -> Account:
+        """Return a new account with this journal and this budget."""
+        return cls(Progress(), Journal(journal) if journal is not None else None, Purse(budget) if budget else None)
+
     def pay(self, scenario: str, key: str, reply: Reply) -> None:
         """Count a paid answer and write it to the journal."""
         self.count(reply)
@@ -118,6 +125,12 @@ class Account:
             )
 
 
+class Recovered(Reply):
+    """An answer that this simulation has paid for already, in a process that was lost then."""
+
+    __slots__ = ()
+
+
 class Answers:
     """Answers that are there already, by conversation and request.
 
@@ -149,6 +162,19 @@ class Answers:
     def of(self, scenario: str) -> dict[str, list[Reply]]:
         """Return a conversation's answers by request."""
         return self._answers.get(scenario, {})
+
+    def part(self, scenarios: Iterable[str]) -> Answers:
+        """Return the answers of some scenarios, their branches' among them."""
+        wanted, part = set(scenarios), Answers()
+        for name, answers in self._answers.items():
+            if any(key in wanted for key in itertools.accumulate(name.split("/"), cache_key)):
+                part._answers[name] = answers
+        return part
+
+    def recover(self, journal: Iterable[dict[str, Any]]) -> None:
+        """Add the answers that this simulation paid for in a process that was lost, behind those that were there."""
+        for scenario, request, reply in _entries(journal, Recovered):
+            self._add(self._answers, scenario, request, reply)
 
 
 class ConversationLedger:
@@ -270,9 +296,13 @@ class ConversationLedger:
         known = self._answers.get(key)
         if known is None or number >= len(known):
             return None
-        call.reused = True
-        self.account.progress.reused += paid
-        return known[number]
+        reply = known[number]
+        if not isinstance(reply, Recovered):
+            call.reused = True
+            self.account.progress.reused += paid
+        elif paid:
+            self.account.count(reply)
+        return reply
 
 
 def cache_key(scenario: str, branch: str | None) -> str:
@@ -339,10 +369,10 @@ def _reply_of(call: Call) -> Reply:
     )
 
 
-def _entries(journal: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, Reply]]:
+def _entries(journal: Iterable[dict[str, Any]], kind: type[Reply] = Reply) -> Iterator[tuple[str, str, Reply]]:
     for entry in journal:
         try:
             scenario, request = entry.pop("scenario"), entry.pop("request")
-            yield scenario, request, Reply(**entry)
+            yield scenario, request, kind(**entry)
         except (KeyError, TypeError):
             continue

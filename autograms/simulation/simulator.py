@@ -12,22 +12,25 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from autograms.autogram import Autogram
 from autograms.conversation.garbage import collecting_seldom
-from autograms.conversation.journal import Journal, read_journal
+from autograms.conversation.journal import gather_journal, read_journal
 from autograms.conversation.record import Memory
 from autograms.errors import ModelError, SettingsError
 from autograms.models.base import Model
 from autograms.simulation import plain_user
 from autograms.simulation.branching import Branches, BranchLedger, branch_points, can_branch, scenario_of
-from autograms.simulation.budget import Budget, Purse
+from autograms.simulation.budget import Budget
 from autograms.simulation.gate import userbot_findings
 from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress, Stopped
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT, ask_student
 from autograms.simulation.talk import END_THE_SIMULATION, Cast, talk, truncate
+
+if TYPE_CHECKING:
+    from autograms.simulation.ray_engine import RayEngine
 
 __all__ = ["USERBOT_FAULT", "OnUserbotFault", "Progress", "Simulation", "Simulator"]
 
@@ -65,6 +68,7 @@ class Simulator:
             twice, and keep the last.
         branches: Continuations that are made of each completed conversation; they follow it in the result.
         student: A model that is asked what supervisors answered, on the same prompts; what differs is kept as rejected.
+        engine: Where :meth:`run` simulates; in this process where unset.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Simulator:
         on_userbot_fault: OnUserbotFault = "keep",
         branches: Branches | None = None,
         student: Model | None = None,
+        engine: RayEngine | None = None,
     ) -> None:
         self.chatbot = chatbot
         if userbot is None:
@@ -86,6 +91,7 @@ class Simulator:
         self.on_userbot_fault = on_userbot_fault
         self.branches = branches
         self.student = student
+        self.engine = engine
 
     def run(
         self,
@@ -119,11 +125,35 @@ class Simulator:
             ModelNameError: Where there is no such model.
             BudgetError: Where the budget is in dollars and a model has no price.
         """
-        if fresh and journal is not None:
-            journal.unlink(missing_ok=True)
+        if journal is not None:
+            gather_journal(journal)
+            if fresh:
+                journal.unlink(missing_ok=True)
         entries = read_journal(journal) if journal is not None else ()
         cast = Cast(self.chatbot, self.userbot, chatbot_memory, user_memory, fingerprint)
-        run = _Run(self, cast, Answers() if fresh else Answers(previous, entries), journal, budget, on_progress)
+        answers = Answers() if fresh else Answers(previous, entries)
+        if self.engine is not None:
+            return self.engine.run(self, scenarios, cast, answers, journal, budget, on_progress)
+        return self.play(scenarios, cast, answers, Account.open(journal, budget), on_progress)
+
+    def play(
+        self,
+        scenarios: Sequence[Scenario],
+        cast: Cast,
+        answers: Answers,
+        account: Account,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Simulation:
+        """Simulate in this process, as :meth:`run` does where there is no engine.
+
+        Args:
+            scenarios: As in :meth:`run`.
+            cast: This simulator's programs.
+            answers: Those that are there already.
+            account: What is counted and kept; its journal is closed at the end.
+            on_progress: As in :meth:`run`.
+        """
+        run = _Run(self, cast, answers, account, on_progress)
         return run.all([partial(run.simulate, number, scenario) for number, scenario in enumerate(scenarios)])
 
     def branch(
@@ -160,28 +190,25 @@ class Simulator:
             )
         cast = Cast(self.chatbot, self.userbot, fingerprint=memories[0].fingerprint)
         entries = read_journal(journal) if journal is not None else ()
-        run = _Run(self, cast, Answers(previous, entries), journal, budget, on_progress)
+        run = _Run(self, cast, Answers(previous, entries), Account.open(journal, budget), on_progress)
         return run.all([partial(run.branch, *job, branches) for job in jobs], total=0)
 
 
 class _Run:
-    """One call of :meth:`Simulator.run` or :meth:`Simulator.branch`."""
+    """One call of :meth:`Simulator.play` or :meth:`Simulator.branch`."""
 
     def __init__(
         self,
         simulator: Simulator,
         cast: Cast,
         answers: Answers,
-        journal: Path | None,
-        budget: Budget | None,
+        account: Account,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.simulator = simulator
         self.cast = cast
         self.answers = answers
-        self.account = Account(
-            Progress(), Journal(journal) if journal is not None else None, Purse(budget) if budget else None
-        )
+        self.account = account
         self.on_progress = on_progress
         self.other_model: Model | None = None
         self.memories: list[list[Memory]] = []
