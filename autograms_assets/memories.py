@@ -6,8 +6,10 @@ What does not belong here: running conversations (``autograms.simulation``).
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -97,10 +99,25 @@ class _Job:
         if budget and self.settings.over_budget == "fail":
             ensure_within(plan(simulator, scenarios, **paid), budget)
         on_progress = _every(_SECONDS_BETWEEN_LINES, self.request.log.info)
-        simulation = simulator.run(scenarios, budget=budget, on_progress=on_progress, **paid)
+        with _told_of_batches(self.name, paid["journal"], self.request.log.warning):
+            simulation = simulator.run(scenarios, budget=budget, on_progress=on_progress, **paid)
         memories = simulation.memories
         table = memories_to_table(memories)
         return Made(memories_version(memories), _summary(simulation, self.planned), memory_verdicts(memories), table)
+
+
+@contextmanager
+def _told_of_batches(name: str, journal: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Say what a simulation that ends early leaves at the endpoint."""
+    from autograms.simulation.in_flight import left_in_flight
+
+    try:
+        yield
+    except BaseException:
+        left = left_in_flight(journal)
+        if left:
+            say(f"{left}, or cancel: autograms batches {name} --cancel")
+        raise
 
 
 def _settings_that_count(settings: AutogramSettings) -> dict[str, Any]:
@@ -128,6 +145,7 @@ def _every(seconds: float, say: Callable[[str], None]) -> "Callable[[Progress], 
             say(
                 f"{progress.finished}/{progress.total} conversations, {progress.failed} failed, "
                 f"{progress.paid} calls paid, {progress.reused} reused"
+                + (f"; {progress.batches}" if progress.batches else "")
             )
 
     return on_progress

@@ -21,6 +21,7 @@ Rules (``POST /_script``, or the file; each replaces the former, ``POST /_reset`
     response_format false: answers 400 where a request has a response_format
     headers         further headers of every answer
     usage           false: answers without usage
+    batches         rules of the files and batches API (see ``tests.batches``); its requests count as any other
     record          true: keeps every request for ``GET /_requests``
 
 A request that holds the text ``[[status 404]]`` is always answered with that status, ``[[drop]]`` with a closed
@@ -45,6 +46,8 @@ from typing import Any
 
 import orjson
 
+from tests.batches import Batches
+
 __all__ = ["Endpoint", "main"]
 
 TEXT = """
@@ -65,6 +68,7 @@ DEFAULTS: dict[str, Any] = {
     "response_format": True,
     "headers": {},
     "usage": True,
+    "batches": {},
     "record": False,
 }
 
@@ -89,6 +93,7 @@ class State:
         self.bodies: set[bytes] = set()
         self.conversations: Counter[str] = Counter()
         self.recorded: list[dict[str, Any]] = []
+        self.batches = Batches(self.rules["batches"], self.execute)
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -102,7 +107,32 @@ class State:
             "distinct": len(self.bodies),
             "repeated": self.repeated,
             "conversations": dict(self.conversations),
+            "batches": self.batches.stats(),
         }
+
+    def execute(self, body: bytes) -> tuple[int, bytes]:
+        """Answer a request of a batch."""
+        self.requests += 1
+        self.record("/v1/chat/completions", "", body)
+        failure = self.failure(b"bearer " + str(self.rules["key"]).lower().encode(), body)
+        if failure is not None:
+            status = failure["status"] if isinstance(failure["status"], int) else 500
+            self.statuses[str(status)] += 1
+            return status, _error(failure.get("message"), failure.get("code"))
+        self.count(200, body)
+        return 200, completion(self, body)
+
+    def record(self, path: str, head: str, body: bytes) -> None:
+        if self.rules["record"]:
+            self.recorded.append({"path": path, "head": head, "body": orjson.loads(body)})
+
+    def count(self, status: int | str, body: bytes) -> None:
+        self.statuses[str(status)] += 1
+        if status == 200:
+            self.answered += 1
+            key = hashlib.blake2b(body, digest_size=8).digest()
+            self.repeated += key in self.bodies
+            self.bodies.add(key)
 
     def delay(self) -> float:
         latency = self.rules["latency"]
@@ -291,6 +321,8 @@ class Connection(asyncio.Protocol):
             self.write(200, orjson.dumps({"object": "list", "data": [{"id": "fake", "object": "model"}]}))
         elif method == b"POST" and path.endswith((b"/chat/completions", b"/embeddings")):
             self.model_call(path, head, body)
+        elif path.startswith((b"/v1/files", b"/v1/batches")):
+            self.batch_call(method, path, head, body)
         else:
             self.write(404, _error(f"no route {path.decode()}", "not_found"))
 
@@ -301,8 +333,7 @@ class Connection(asyncio.Protocol):
         state.requests += 1
         state.in_flight += 1
         state.peak = max(state.peak, state.in_flight)
-        if state.rules["record"]:
-            state.recorded.append({"path": path.decode(), "head": head.decode(), "body": orjson.loads(body)})
+        state.record(path.decode(), head.decode(), body)
         failure = state.failure(head, body)
         if failure is not None:
             status = failure["status"]
@@ -314,21 +345,27 @@ class Connection(asyncio.Protocol):
         delay = 3600.0 if status == "hang" else state.delay()
         self.waiting = loop.call_later(delay, self.finish, status, answer, headers, body)
 
+    def batch_call(self, method: bytes, path: bytes, head: bytes, body: bytes) -> None:
+        key = self.state.rules["key"]
+        if key is not None and b"bearer " + key.lower().encode() not in head:
+            self.write(401, _error("Incorrect API key provided", "invalid_api_key"))
+            return
+        answer = self.state.batches.handle(method.decode(), path.decode(), body)
+        if answer is None:
+            self.transport.abort()
+        else:
+            self.write(*answer)
+
     def finish(self, status: int | str, answer: bytes, headers: bytes, body: bytes) -> None:
         state = self.state
         self.waiting = None
         state.in_flight -= 1
         state.seconds += asyncio.get_running_loop().time() - self.since
-        state.statuses[str(status)] += 1
+        state.count(status, body)
         if status == "drop":
             self.transport.abort()
             return
         assert isinstance(status, int)
-        if status == 200:
-            state.answered += 1
-            key = hashlib.blake2b(body, digest_size=8).digest()
-            state.repeated += key in state.bodies
-            state.bodies.add(key)
         self.write(status, answer, headers + state.extra)
 
     def control(self, path: bytes, body: bytes) -> None:

@@ -39,6 +39,23 @@ def test_the_sdk_takes_its_embeddings_and_models(client: Any) -> None:
     assert [model.id for model in client.models.list()] == ["fake"]
 
 
+def test_the_sdk_takes_its_files_and_batches(endpoint: Endpoint, client: Any) -> None:
+    endpoint.script(batches={"looks": 2})
+    body = {"model": "m", "messages": MESSAGES}
+    line = {"custom_id": "one", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    file = client.files.create(file=("requests.jsonl", json.dumps(line).encode()), purpose="batch")
+    asked = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    batch = client.batches.create(**asked, metadata={"a": "b"})
+    assert [(each.id, each.metadata) for each in client.batches.list(limit=1)] == [(batch.id, {"a": "b"})]
+    assert [client.batches.retrieve(batch.id).status for _ in range(2)] == ["in_progress", "completed"]
+    done = client.batches.cancel(batch.id)
+    assert (done.request_counts.total, done.request_counts.completed, done.errors) == (1, 1, None)
+    answer = json.loads(client.files.content(done.output_file_id).text)
+    assert (answer["custom_id"], answer["error"], answer["response"]["status_code"]) == ("one", None, 200)
+    assert answer["response"]["body"]["choices"][0]["message"]["role"] == "assistant"
+    assert endpoint.stats()["requests"] == 1
+
+
 def test_the_sdk_reads_its_errors(endpoint: Endpoint, client: Any) -> None:
     import openai
 

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import typer
 
+from autograms.cli.commands.batches import batches
 from autograms.cli.commands.branch import branch
 from autograms.cli.commands.chat import chat
 from autograms.cli.commands.dataset import dataset
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "scenarios": (scenarios, "let a model write scenarios"),
     "graph": (graph, "show a program's flow as Mermaid or SVG"),
     "simulate": (simulate, "simulate conversations into a folder"),
+    "batches": (batches, "show or cancel the batches that a simulation left under way"),
     "branch": (branch, "go on otherwise from a call of saved conversations"),
     "import": (import_chats, "take in conversations from elsewhere"),
     "dataset": (dataset, "build training rows from a folder"),

@@ -75,4 +75,6 @@ def _counts(progress: Progress) -> str:
     parts.append(f"{progress.failed} failed")
     if progress.faults:
         parts.append(f"{progress.faults} with faults of the user's program")
+    if progress.batches:
+        parts.append(progress.batches)
     return " · ".join(parts)

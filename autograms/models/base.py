@@ -12,11 +12,28 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from autograms.errors import OutputError
 
-__all__ = ["Kind", "Message", "Model", "Reply", "Request", "read_output"]
+__all__ = ["Kind", "Later", "Message", "Model", "Reply", "Request", "read_output"]
 
 Kind = Literal["text", "choice", "object"]
 Message = dict[str, Any]
 """A chat message as it goes over the wire: ``{"role": ..., "content": ...}``, as in OpenAI's chat completions API."""
+
+
+class Later(Protocol):
+    """Where a request waits for a batch instead of being sent at once."""
+
+    async def post(self, endpoint: Any, model: str, body: bytes) -> dict[str, Any]:
+        """Return the endpoint's answer, as it would be to the same body sent at once.
+
+        Args:
+            endpoint: The batch API of the model's endpoint (``autograms.models.batches.BatchApi``).
+            model: The model's name there.
+            body: JSON.
+
+        Raises:
+            ModelError: Where no answer was had.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -33,6 +50,7 @@ class Request:
         model: A model other than the default one, or ``None``.
         params: Further keywords of the chat API (``temperature``, ``max_tokens``, ``stop``, ...).
         check: A further test of the answer in canonical form; raises :class:`OutputError`.
+        later: Takes the request for a batch, where its model's endpoint has such an API; sent at once where unset.
     """
 
     kind: Kind
@@ -43,6 +61,7 @@ class Request:
     model: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
     check: Callable[[str], Any] | None = field(default=None, repr=False, compare=False)
+    later: Later | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)

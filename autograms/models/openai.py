@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 
 from autograms.errors import CredentialsError, EndpointError, ModelError, ModelNameError, OutputError
-from autograms.models.base import Reply, Request
+from autograms.models.base import Later, Reply, Request
+from autograms.models.batches import BatchApi
 from autograms.models.limits import Limiter, Limits
 from autograms.models.prices import Price, price_of
 from autograms.models.retries import RetryPolicy
@@ -42,6 +43,7 @@ class _Served:
     full_name: str
     price: Price | None
     limiter: Limiter
+    batch_price: Price | None = None
     no_response_format: bool = False
     no_max_tokens: bool = False
 
@@ -65,6 +67,7 @@ class OpenAIModel:
     Attributes:
         name: ``openai/MODEL``.
         base_url: The endpoint's URL, without credentials.
+        batches: The endpoint's batch API, for requests that may be answered later.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class OpenAIModel:
         self._limits = limits or Limits()
         self._transport = Transport(url, headers=_headers(url, key), policy=retry or RetryPolicy(max_tries=max_tries))
         self.base_url = self._transport.shown
+        self.batches = BatchApi(self._transport)
         self._served: dict[str, _Served] = {}
         self._refused_schemas: set[bytes] = set()
 
@@ -124,7 +128,7 @@ class OpenAIModel:
             _add_params(body, request.params, served)
         if request.kind == "object" and request.schema is not None and "response_format" not in body:
             return await self._complete_object(request, request.schema, served, body)
-        return self._read(request, served, await self._post("chat/completions", served, body))
+        return self._read(request, served, await self._post("chat/completions", served, body, request.later))
 
     async def embed(self, texts: list[str], *, model: str | None = None) -> list[list[float]]:
         """Return one embedding for each text.
@@ -159,7 +163,8 @@ class OpenAIModel:
         plain = name.removeprefix("openai/")
         served = self._served.get(plain)
         if served is None:
-            served = _Served(plain, f"openai/{plain}", price_of(plain), Limiter(self._limits))
+            limiter = Limiter(self._limits)
+            served = _Served(plain, f"openai/{plain}", price_of(plain), limiter, price_of(plain, batch=True))
         self._served[name] = self._served[plain] = served
         return served
 
@@ -177,7 +182,9 @@ class OpenAIModel:
             }
             try:
                 structured = {**body, "response_format": {"type": "json_schema", "json_schema": form}}
-                return self._read(request, served, await self._post("chat/completions", served, structured))
+                return self._read(
+                    request, served, await self._post("chat/completions", served, structured, request.later)
+                )
             except EndpointError as error:
                 if error.status not in (400, 422) or not _about_the_schema(str(error)):
                     raise
@@ -185,20 +192,24 @@ class OpenAIModel:
                     self._refused_schemas.add(text)
                 else:
                     served.no_response_format = True
-        return self._read(request, served, await self._post("chat/completions", served, body))
+        return self._read(request, served, await self._post("chat/completions", served, body, request.later))
 
-    async def _post(self, path: str, served: _Served, body: dict[str, Any]) -> dict[str, Any]:
+    async def _post(
+        self, path: str, served: _Served, body: dict[str, Any], later: Later | None = None
+    ) -> dict[str, Any]:
         limiter = served.limiter
         content = orjson.dumps(body)
         estimate = len(content) // _CHARACTERS_PER_TOKEN if limiter.counts_tokens else 0
         try:
+            if later is not None:
+                return await later.post(self.batches, served.name, content)
             answer, headers = await self._transport.post(path, content, limiter, tokens=estimate)
         except EndpointError as error:
             if error.status != 400 or "max_tokens" not in body or "max_completion_tokens" not in str(error):
                 raise
             served.no_max_tokens = True
             body["max_completion_tokens"] = body.pop("max_tokens")
-            return await self._post(path, served, body)
+            return await self._post(path, served, body, later)
         try:
             data = orjson.loads(answer)
         except orjson.JSONDecodeError:
@@ -227,10 +238,10 @@ class OpenAIModel:
             raise _no_text(served.full_name, choice, message)
         usage = data.get("usage") or {}
         read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-        cost = None
-        if served.price is not None and usage:
+        price, cost = served.price if request.later is None else served.batch_price, None
+        if price is not None and usage:
             details = usage.get("prompt_tokens_details")
-            cost = served.price.cost(read, written, (details.get("cached_tokens") or 0) if details else 0)
+            cost = price.cost(read, written, (details.get("cached_tokens") or 0) if details else 0)
         reply = Reply(text, served.full_name, read, written, cost)
         if calls is not None:
             reply.tool_calls = calls

@@ -19,6 +19,7 @@ __all__ = ["Price", "PriceTable", "load_prices", "price_of"]
 
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
 _FIELDS = ("input", "output", "cached_input")
+_KEYS = ("date", "batch", "models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ class Price:
             (input_tokens - cached_tokens) * self.input + cached_tokens * cached + output_tokens * self.output
         ) / 1e6
 
+    def times(self, share: float) -> Price:
+        """Return a share of the price."""
+        cached = None if self.cached_input is None else self.cached_input * share
+        return Price(self.input * share, self.output * share, cached)
+
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
@@ -50,10 +56,12 @@ class PriceTable:
     Attributes:
         date: The date of the prices, ``YYYY-MM-DD``.
         models: Prices by the model's name without its provider.
+        batch: The share of them that calls through the batch API cost.
     """
 
     date: str
     models: dict[str, Price]
+    batch: float = 1.0
 
     def find(self, model: str) -> Price | None:
         """Return a model's price, ``None`` where it is unknown.
@@ -79,23 +87,24 @@ def load_prices(overlay: Path | None = None) -> PriceTable:
     Raises:
         SettingsError: Where the user's file is missing or wrong.
     """
-    table = _read(Path(__file__).with_name("prices.toml"))
-    if overlay is None:
-        named = os.environ.get("AUTOGRAMS_PRICES")
-        if not named:
-            return table
-        overlay = Path(named)
-    own = _read(overlay)
-    return PriceTable(own.date or table.date, {**table.models, **own.models})
+    table = _read(Path(__file__).with_name("prices.toml"), PriceTable("", {}))
+    named = overlay or os.environ.get("AUTOGRAMS_PRICES")
+    return _read(Path(named), table) if named else table
 
 
-def price_of(model: str) -> Price | None:
+def price_of(model: str, *, batch: bool = False) -> Price | None:
     """Return a model's price by :func:`load_prices`, ``None`` where it is unknown; the files are read once.
+
+    Args:
+        model: As in :meth:`PriceTable.find`.
+        batch: The price of calls through the batch API.
 
     Raises:
         SettingsError: Where the user's file is missing or wrong.
     """
-    return _table(os.environ.get("AUTOGRAMS_PRICES") or "").find(model)
+    table = _table(os.environ.get("AUTOGRAMS_PRICES") or "")
+    price = table.find(model)
+    return price.times(table.batch) if price is not None and batch else price
 
 
 @lru_cache(maxsize=4)
@@ -103,7 +112,7 @@ def _table(overlay: str) -> PriceTable:
     return load_prices(Path(overlay) if overlay else None)
 
 
-def _read(path: Path) -> PriceTable:
+def _read(path: Path, below: PriceTable) -> PriceTable:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -113,12 +122,16 @@ def _read(path: Path) -> PriceTable:
     except ValueError as error:
         raise SettingsError(f"price table {str(path)!r} is not TOML: {error}") from None
     for key in data:
-        if key not in ("date", "models"):
-            raise SettingsError(f"price table {str(path)!r}: unknown key {key!r}{nearest(key, ['date', 'models'])}")
+        if key not in _KEYS:
+            raise SettingsError(f"price table {str(path)!r}: unknown key {key!r}{nearest(key, _KEYS)}")
     models = data.get("models", {})
     if not isinstance(models, dict):
         raise SettingsError(f"price table {str(path)!r}: 'models' must be a table of models")
-    return PriceTable(str(data.get("date", "")), {name: _price(path, name, entry) for name, entry in models.items()})
+    batch = data.get("batch", below.batch)
+    if isinstance(batch, bool) or not isinstance(batch, int | float) or batch < 0:
+        raise SettingsError(f"price table {str(path)!r}: 'batch' must be a share of the prices, such as 0.5")
+    own = {name: _price(path, name, entry) for name, entry in models.items()}
+    return PriceTable(str(data.get("date", "")) or below.date, {**below.models, **own}, float(batch))
 
 
 def _price(path: Path, name: str, entry: Any) -> Price:

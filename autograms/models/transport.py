@@ -9,17 +9,17 @@ import asyncio
 import re
 import urllib.request
 import weakref
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 import aiohttp
 import orjson
 from yarl import URL
 
-from autograms.errors import CredentialsError, EndpointError, ModelNameError
+from autograms.errors import CredentialsError, EndpointError, ModelError, ModelNameError
 from autograms.models.limits import Limiter
 from autograms.models.retries import RetryPolicy, passes, retry_after
 
-__all__ = ["Transport"]
+__all__ = ["Transport", "Upload", "error_message", "refusal"]
 
 _CONNECT_SECONDS = 20.0
 _KEY_LIKE = re.compile(r"\b(sk-|Bearer )[A-Za-z0-9_*.-]{8,}")
@@ -27,6 +27,10 @@ _SHORTEST_KEY = 12
 _NEVER_PASSES = ("insufficient_quota", "billing_hard_limit_reached", "Request too large")
 _CERTAIN = (aiohttp.InvalidURL, aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError)
 """Failures without an answer that are the same at the next try."""
+_DONE = (200, 201)
+
+Upload = Callable[[], aiohttp.Payload]
+"""Makes a body that is more than bytes, anew for each try."""
 
 
 async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -50,7 +54,7 @@ def _abandon(sessions: _Sessions) -> None:
 
 
 class Transport:
-    """Posts JSON to one endpoint.
+    """Sends requests to one endpoint.
 
     Args:
         base_url: The endpoint, as ``https://host/v1``; a query (``?api-version=...``) is kept.
@@ -73,6 +77,7 @@ class Transport:
         self._headers = dict(headers)
         self._urls: dict[str, URL] = {}
         self._timeout = self._time_left(policy.deadline_seconds)
+        self._file_timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=policy.try_seconds)
         self._sessions: _Sessions = {}
         weakref.finalize(self, _abandon, self._sessions)
 
@@ -102,7 +107,7 @@ class Transport:
                 await limiter.wait(tokens)
             sent = limiter.clock()
             if trial is None:
-                trial = _Trial(self, path, limiter, sent)
+                trial = _Trial(self, path, limiter, sent, self.policy.max_tries)
             problem: Exception | None = None
             try:
                 async with session.post(url, data=body, timeout=timeout, allow_redirects=False) as response:
@@ -119,6 +124,59 @@ class Transport:
                 wait = trial.answered(response.status, response.headers, answer, sent)
             await asyncio.sleep(wait)
             timeout = self._time_left(trial.ends - limiter.clock())
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        limiter: Limiter,
+        *,
+        body: bytes | Upload | None = None,
+        query: Mapping[str, str] | None = None,
+        tries: int | None = None,
+    ) -> bytes:
+        """Send one request that is no model call, as :meth:`post` does, and return the body of the answer.
+
+        Files may take as long as they want, as long as bytes flow.
+
+        Args:
+            method: ``GET`` or ``POST``.
+            path: Below the base URL.
+            limiter: A gate.
+            body: JSON, or what makes an upload.
+            query: Parameters of the URL.
+            tries: How often it is sent in all; as the policy says where unset.
+
+        Raises:
+            ModelError: As :meth:`post`.
+        """
+        url = self._url(path).update_query(query or {})
+        entry = self._sessions.get(asyncio.get_running_loop())
+        session = entry[0] if entry is not None else await self._open()
+        trial = _Trial(self, path, limiter, limiter.clock(), tries or self.policy.max_tries)
+        while True:
+            if not limiter.enter():
+                await limiter.wait()
+            sent = limiter.clock()
+            data = body() if callable(body) else body
+            headers = {"Content-Type": data.content_type} if isinstance(data, aiohttp.Payload) else None
+            try:
+                async with session.request(
+                    method, url, data=data, headers=headers, timeout=self._file_timeout, allow_redirects=False
+                ) as response:
+                    answer = await response.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                limiter.leave()
+                wait = trial.unanswered(error)
+            except BaseException:
+                limiter.leave()
+                raise
+            else:
+                limiter.leave()
+                if response.status in _DONE:
+                    return answer
+                wait = trial.answered(response.status, response.headers, answer, sent)
+            await asyncio.sleep(wait)
 
     def without_key(self, body: bytes) -> bytes:
         """Return an answer's body without the key that was sent, which some endpoints say back."""
@@ -168,13 +226,14 @@ async def _aclose(keeper: AsyncGenerator[None, None]) -> None:
 class _Trial:
     """The tries of one request so far: what the next wait is, or the error that ends them."""
 
-    __slots__ = ("ends", "limiter", "path", "sends", "started", "successes", "transport", "tries")
+    __slots__ = ("ends", "limiter", "max_tries", "path", "sends", "started", "successes", "transport", "tries")
 
-    def __init__(self, transport: Transport, path: str, limiter: Limiter, started: float) -> None:
+    def __init__(self, transport: Transport, path: str, limiter: Limiter, started: float, max_tries: int) -> None:
         self.transport = transport
         self.path = path
         self.limiter = limiter
         self.started = started
+        self.max_tries = max_tries
         self.ends = started + transport.policy.deadline_seconds
         self.sends = 0
         self.tries = 0
@@ -206,7 +265,7 @@ class _Trial:
         self.sends += 1
         message = error_message(self.transport.without_key(body))
         if not passes(status) or any(word in message for word in _NEVER_PASSES):
-            raise self._final(status, headers, message)
+            raise refusal(self._where(), status, message, headers.get("Location"))
         asked = retry_after(headers) if status in (429, 503) or status >= 500 else None
         if status == 429:
             self.limiter.refused(sent)
@@ -225,28 +284,9 @@ class _Trial:
     def _wait(self, error: EndpointError, asked: float | None) -> float:
         policy = self.transport.policy
         wait = policy.wait(max(1, self.tries), asked)
-        if self.tries >= policy.max_tries or self.limiter.clock() + wait > self.ends:
+        if self.tries >= self.max_tries or self.limiter.clock() + wait > self.ends:
             raise error
         return wait
-
-    def _final(self, status: int, headers: Mapping[str, str], message: str) -> Exception:
-        where = self._where()
-        if status in (401, 403):
-            return CredentialsError(
-                f"{where} refused the key ({status}): {message}; expected a valid key in OPENAI_API_KEY or the file of "
-                "--api_key_file"
-            )
-        if status == 404 and "model" in message.casefold():
-            return ModelNameError(f"{where} does not have the model (404): {message}; set a model that it serves")
-        if 300 <= status < 400:
-            target = _safe(headers.get("Location", "elsewhere"))
-            return EndpointError(f"{where} redirects ({status}) to {target!r}; set base_url to where it leads", status)
-        remedy = {
-            404: "check base_url (OPENAI_BASE_URL or --base_url); it usually ends with /v1",
-            405: "check base_url (OPENAI_BASE_URL or --base_url); it usually ends with /v1",
-            429: "the account's quota or the request's size is beyond what the endpoint grants",
-        }.get(status, "the request itself is refused, so it was not sent again; check the keywords and the prompt")
-        return EndpointError(f"{where} answered {status}: {message}; {remedy}", status)
 
     def _where(self) -> str:
         return f"{self.transport.shown}/{self.path}"
@@ -255,6 +295,33 @@ class _Trial:
         if self.sends == 1:
             return ""
         return f" ({self.sends} tries in {self.limiter.clock() - self.started:.1f} s)"
+
+
+def refusal(where: str, status: int, message: str, location: str | None = None) -> ModelError:
+    """Return the error for an answer that no further try would change.
+
+    Args:
+        where: The URL that was asked.
+        status: The HTTP status.
+        message: The endpoint's words.
+        location: Where it redirects to.
+    """
+    if status in (401, 403):
+        return CredentialsError(
+            f"{where} refused the key ({status}): {message}; expected a valid key in OPENAI_API_KEY or the file of "
+            "--api_key_file"
+        )
+    if status == 404 and "model" in message.casefold():
+        return ModelNameError(f"{where} does not have the model (404): {message}; set a model that it serves")
+    if 300 <= status < 400:
+        target = _safe(location or "elsewhere")
+        return EndpointError(f"{where} redirects ({status}) to {target!r}; set base_url to where it leads", status)
+    remedy = {
+        404: "check base_url (OPENAI_BASE_URL or --base_url); it usually ends with /v1",
+        405: "check base_url (OPENAI_BASE_URL or --base_url); it usually ends with /v1",
+        429: "the account's quota or the request's size is beyond what the endpoint grants",
+    }.get(status, "the request itself is refused, so it was not sent again; check the keywords and the prompt")
+    return EndpointError(f"{where} answered {status}: {message}; {remedy}", status)
 
 
 def error_message(body: bytes) -> str:

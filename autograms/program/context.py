@@ -52,6 +52,10 @@ class Caller(Protocol):
         """Run a step's function and return its result."""
         ...
 
+    def alongside(self, more: int) -> None:
+        """Take note that so many more, or fewer, programs run at the same time."""
+        ...
+
 
 class Program(greenlet):
     """A greenlet that knows its context."""

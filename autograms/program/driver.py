@@ -27,10 +27,11 @@ from autograms.conversation.record import Call, Memory, Prompt
 from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
 from autograms.errors import DivergenceError, OutputError, ProgramError, RunawayError
 from autograms.models.base import Model, Reply, Request, read_output
-from autograms.program.context import Context, ambient, current_or_none
+from autograms.program.context import Caller, Context, ambient, current_or_none
 from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Inner, Parallel, RunStep
 from autograms.program.greenlets import begin, free
 from autograms.program.off_loop import off_loop
+from autograms.program.side_by_side import side_by_side
 from autograms.program.watchdog import Halt, guarded
 from autograms.settings import AutogramConfig
 
@@ -117,7 +118,7 @@ async def _perform(context: Context, effect: Any) -> Any:
     if type(effect) is AskModel:
         return await _answer(context, effect)
     if type(effect) is Parallel:
-        return await _run_branches(effect.branches)
+        return await _run_branches(effect.branches, context.caller)
     if type(effect) is RunStep:
         step = context.caller.step if context.caller is not None else run_step
         return await step(context, effect.call, effect.function)
@@ -130,14 +131,10 @@ async def _perform(context: Context, effect: Any) -> Any:
     raise ProgramError(f"a program handed out {effect!r}, which is no effect")
 
 
-async def _run_branches(branches: list[Context]) -> None:
+async def _run_branches(branches: list[Context], caller: Caller | None) -> None:
     """Run branches side by side until each has finished; one that must not go on ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for branch in branches:
-                group.create_task(drive(branch, resume(branch)))
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+    work = (drive(branch, resume(branch)) for branch in branches)
+    await side_by_side(work, None if caller is None else caller.alongside)
 
 
 async def _answer(context: Context, effect: AskModel) -> str:

@@ -52,6 +52,9 @@ class AutogramSettings(Strict):
         user_model: ``provider/model`` that plays the user; as ``model`` where unset.
         base_url: URL of an OpenAI-compatible endpoint.
         concurrency: Conversations that are simulated at once, at the most.
+        batch: Send the calls of ``openai`` models through their endpoints' batch APIs, at half the price: all
+            conversations run at once, and advance in waves.
+        batch_poll_seconds: Longest wait between two looks at a batch.
         on_userbot_fault: What is done with a conversation whose user did something wrong (a role flip, a leaked
             scenario, a loop of goodbyes, a repeated or empty turn, an early stop): ``keep``, ``drop`` or ``retry``.
         branches: Continuations that are made of each conversation, from one of its calls on.
@@ -81,6 +84,8 @@ class AutogramSettings(Strict):
     user_model: str | None = None
     base_url: str | None = None
     concurrency: int = Field(default=64, ge=1)
+    batch: bool = False
+    batch_poll_seconds: float = Field(default=60.0, gt=0)
     on_userbot_fault: Literal["keep", "drop", "retry"] = "keep"
     branches: BranchSettings | None = None
     rejected: Literal["student"] | None = None

@@ -48,13 +48,15 @@ class Purse:
 
     Args:
         budget: What may be spent.
+        batch: Whether the calls go through the batch API, at its price.
 
     Attributes:
         empty: Whether a call was refused.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, *, batch: bool = False) -> None:
         self.budget = budget
+        self._batch = batch
         self.empty = False
         self._calls = 0
         self._spent = 0.0
@@ -97,7 +99,7 @@ class Purse:
         self._calls += further_calls
 
     def _expected(self, request: Request, model: str) -> float:
-        price = price_of(model)
+        price = price_of(model, batch=self._batch)
         if price is None and not model.startswith("openai/"):
             return 0.0
         if price is None:

@@ -22,12 +22,13 @@ import orjson
 from autograms.conversation.journal import Journal
 from autograms.conversation.record import Call, Memory
 from autograms.conversation.tool_calls import TOOL_CALLS, answer_message
-from autograms.errors import OutputError, ProgramError
+from autograms.errors import OutputError, ProgramError, SettingsError
 from autograms.models.base import Model, Reply, Request
 from autograms.primitives.tools import ToolRun
 from autograms.program.context import Context
 from autograms.program.driver import ask_model, embed_texts, plain, run_step
 from autograms.simulation.budget import Budget, Purse
+from autograms.simulation.waves import Place, Waves, batches_of
 
 __all__ = ["Account", "Answers", "ConversationLedger", "Progress", "Stopped", "cache_key"]
 
@@ -50,6 +51,7 @@ class Progress:
         cost_usd: Price of the paid calls where known, in US dollars.
         unpriced: Paid calls of models without a known price.
         seconds: Time since the start.
+        batches: What the batches under way do, where calls go through the batch API.
     """
 
     total: int = 0
@@ -65,6 +67,7 @@ class Progress:
     cost_usd: float = 0.0
     unpriced: int = 0
     seconds: float = 0.0
+    batches: str = ""
 
 
 class Stopped(BaseException):
@@ -79,16 +82,39 @@ class Account:
         progress: The counts.
         journal: Where paid answers go, or ``None``.
         purse: What may be spent, or ``None`` for any amount.
+        waves: Where calls wait for a batch, or ``None`` where each is sent at once.
     """
 
     progress: Progress
     journal: Journal | None = None
     purse: Purse | None = None
+    waves: Waves | None = None
 
     @classmethod
-    def open(cls, journal: Path | None, budget: Budget | None) -> Account:
-        """Return a new account with this journal and this budget."""
-        return cls(Progress(), Journal(journal) if journal is not None else None, Purse(budget) if budget else None)
+    def open(
+        cls, journal: Path | None, budget: Budget | None, *, batch: float | None = None, fresh: bool = False
+    ) -> Account:
+        """Return a new account with this journal and this budget.
+
+        Args:
+            journal: The journal's file.
+            budget: What may be spent.
+            batch: Longest wait between two looks at a batch, in seconds, where calls go through the batch API.
+            fresh: Give up the batches that an earlier simulation left.
+
+        Raises:
+            SettingsError: Where there are to be batches, and no journal.
+        """
+        waves = None
+        if batch is not None and journal is None:
+            raise SettingsError(
+                "batch = True without a journal: batches take hours, and what is known of them is kept beside the "
+                "journal; give journal=Path(...)"
+            )
+        if batch is not None and journal is not None:
+            waves = Waves(batches_of(journal), batch, fresh=fresh)
+        purse = Purse(budget, batch=waves is not None) if budget else None
+        return cls(Progress(), Journal(journal) if journal is not None else None, purse, waves)
 
     def pay(self, scenario: str, key: str, reply: Reply) -> None:
         """Count a paid answer and write it to the journal."""
@@ -203,6 +229,8 @@ class ConversationLedger:
         key = _request_key(context.side, request, name)
         reply = self._known(key, call)
         if reply is None:
+            if self.account.waves is not None:
+                request.later = self._place(self.account.waves, key)
             try:
                 reply = await self._ask(context, call, request, name)
             except OutputError as error:
@@ -224,6 +252,8 @@ class ConversationLedger:
         key = _request_key(call.side, request, model.name)
         reply = self._known(key, call)
         if reply is None:
+            if self.account.waves is not None:
+                request.later = self._place(self.account.waves, key)
             reply = await self._within_budget(request, model.name, model.complete(request))
             self.account.pay(self.scenario, key, reply)
         return reply
@@ -249,6 +279,14 @@ class ConversationLedger:
             reply = Reply(plain(result, "the result of step()"), "")
             self.account.keep(self.scenario, key, reply)
         return json.loads(reply.text)
+
+    def alongside(self, more: int) -> None:
+        """Take note that so many more, or fewer, programs of the conversation run at the same time."""
+        if self.account.waves is not None:
+            self.account.waves.alongside(more)
+
+    def _place(self, waves: Waves, key: str) -> Place:
+        return waves.place(f"{self.scenario}/{key}/{self._asked[key]}")
 
     async def _ask(self, context: Context, call: Call, request: Request, model: str) -> Reply:
         if self.account.purse is None:

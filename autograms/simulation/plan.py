@@ -55,6 +55,7 @@ class Plan:
         models: Answers to pay for, by model.
         prices: Date of the price table.
         rehearsed: Whether the estimate comes from a rehearsal with the embedded model.
+        batch: Whether the calls are to go through the batch API, at its price.
     """
 
     name: str
@@ -71,10 +72,11 @@ class Plan:
     models: dict[str, int] = field(default_factory=dict)
     prices: str = ""
     rehearsed: bool = False
+    batch: bool = False
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the plan's lines: what, and how much."""
-        cost = f"${self.cost_usd:.4f} by the prices of {self.prices}"
+        cost = f"${self.cost_usd:.4f} by the {'batch ' if self.batch else ''}prices of {self.prices}"
         if self.unpriced:
             cost += f"; {self.unpriced} calls of models without a price"
         return [
@@ -236,7 +238,7 @@ class _Planner:
         self.before = {memory.scenario: memory for memory in previous if memory.branch is None}
         self.answers = Answers() if fresh else Answers(previous, journal)
         self.forecast = Forecast(cast, self.before.values(), self.student.name if self.student else None)
-        self.plan = Plan(cast.chatbot.name, prices=load_prices().date)
+        self.plan = Plan(cast.chatbot.name, prices=load_prices().date, batch=simulator.batch)
         self.tokens = [0.0, 0.0]
         self.reasons: Counter[str] = Counter()
         self.models: defaultdict[str, float] = defaultdict(float)
@@ -277,7 +279,7 @@ class _Planner:
             self.models[model] += count
             self.tokens[0] += call.read * count
             self.tokens[1] += call.written * count
-            price = _price(model)
+            price = _price(model, batch=self.plan.batch)
             if price is not None:
                 self.plan.cost_usd += price.cost(call.read, call.written) * count
 
@@ -364,5 +366,5 @@ def _starts(autogram: Autogram) -> bool:
     return True
 
 
-def _price(model: str) -> Price | None:
-    return price_of(model) or (None if model.startswith("openai/") else Price(0.0, 0.0))
+def _price(model: str, *, batch: bool = False) -> Price | None:
+    return price_of(model, batch=batch) or (None if model.startswith("openai/") else Price(0.0, 0.0))

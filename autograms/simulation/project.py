@@ -64,6 +64,8 @@ def open_simulator(
         on_userbot_fault=settings.on_userbot_fault,
         branches=None if settings.branches is None else Branches(settings.branches.at, settings.branches.n),
         student=_student(settings, unasked),
+        batch=settings.batch,
+        batch_poll_seconds=settings.batch_poll_seconds,
     )
 
 

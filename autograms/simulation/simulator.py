@@ -20,6 +20,7 @@ from autograms.conversation.journal import gather_journal, read_journal
 from autograms.conversation.record import Memory
 from autograms.errors import ModelError, SettingsError
 from autograms.models.base import Model
+from autograms.program.side_by_side import side_by_side
 from autograms.simulation import plain_user
 from autograms.simulation.branching import Branches, BranchLedger, branch_points, can_branch, scenario_of
 from autograms.simulation.budget import Budget
@@ -28,6 +29,7 @@ from autograms.simulation.ledger import Account, Answers, ConversationLedger, Pr
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT, ask_student
 from autograms.simulation.talk import END_THE_SIMULATION, Cast, talk, truncate
+from autograms.simulation.waves import Waves
 
 if TYPE_CHECKING:
     from autograms.simulation.ray_engine import RayEngine
@@ -69,6 +71,12 @@ class Simulator:
         branches: Continuations that are made of each completed conversation; they follow it in the result.
         student: A model that is asked what supervisors answered, on the same prompts; what differs is kept as rejected.
         engine: Where :meth:`run` simulates; in this process where unset.
+        batch: Send the calls of ``openai`` models through their endpoints' batch APIs: all conversations run at once,
+            whatever ``concurrency`` says, and advance in waves. Needs a journal, and no engine.
+        batch_poll_seconds: Longest wait between two looks at a batch, in seconds.
+
+    Raises:
+        SettingsError: Where there is an engine, and batches.
     """
 
     def __init__(
@@ -81,6 +89,8 @@ class Simulator:
         branches: Branches | None = None,
         student: Model | None = None,
         engine: RayEngine | None = None,
+        batch: bool = False,
+        batch_poll_seconds: float = 60.0,
     ) -> None:
         self.chatbot = chatbot
         if userbot is None:
@@ -92,6 +102,13 @@ class Simulator:
         self.branches = branches
         self.student = student
         self.engine = engine
+        if batch and engine is not None:
+            raise SettingsError(
+                "batch and an engine: a wave is made of the calls of all conversations, which one process drives at "
+                'next to no cost; leave one of the two out (batch = false, or engine = "local")'
+            )
+        self.batch = batch
+        self.batch_poll_seconds = batch_poll_seconds
 
     def run(
         self,
@@ -124,6 +141,8 @@ class Simulator:
             CredentialsError: Where the endpoint wants a key.
             ModelNameError: Where there is no such model.
             BudgetError: Where the budget is in dollars and a model has no price.
+            EndpointError: Where calls go in batches, and an endpoint has no batch API or fails a batch.
+            SettingsError: Where calls go in batches, and there is no journal.
         """
         if journal is not None:
             gather_journal(journal)
@@ -134,7 +153,8 @@ class Simulator:
         answers = Answers() if fresh else Answers(previous, entries)
         if self.engine is not None:
             return self.engine.run(self, scenarios, cast, answers, journal, budget, on_progress)
-        return self.play(scenarios, cast, answers, Account.open(journal, budget), on_progress)
+        account = self._account(journal, budget, fresh=fresh)
+        return self.play(scenarios, cast, answers, account, on_progress)
 
     def play(
         self,
@@ -190,8 +210,12 @@ class Simulator:
             )
         cast = Cast(self.chatbot, self.userbot, fingerprint=memories[0].fingerprint)
         entries = read_journal(journal) if journal is not None else ()
-        run = _Run(self, cast, Answers(previous, entries), Account.open(journal, budget), on_progress)
+        account = self._account(journal, budget)
+        run = _Run(self, cast, Answers(previous, entries), account, on_progress)
         return run.all([partial(run.branch, *job, branches) for job in jobs], total=0)
+
+    def _account(self, journal: Path | None, budget: Budget | None, *, fresh: bool = False) -> Account:
+        return Account.open(journal, budget, batch=self.batch_poll_seconds if self.batch else None, fresh=fresh)
 
 
 class _Run:
@@ -215,7 +239,7 @@ class _Run:
         self.started = self.reported = time.monotonic()
 
     def all(self, jobs: Sequence[_Job], *, total: int | None = None) -> Simulation:
-        """Do every job, at most ``concurrency`` at once, and return what they made."""
+        """Do every job, at most ``concurrency`` at once, or all where calls go in batches; return what they made."""
         self.memories = [[] for _ in jobs]
         self.account.progress.total = len(jobs) if total is None else total
         with collecting_seldom():
@@ -224,12 +248,16 @@ class _Run:
 
     async def _work_off(self, jobs: Sequence[_Job]) -> None:
         """Do the jobs. It returns nothing: ``asyncio.run`` renders a task's result as text when it restores Ctrl-C."""
-        waiting = iter(jobs)
+        waiting, waves = iter(jobs), self.account.waves
+        workers = min(self.simulator.concurrency, len(jobs)) if waves is None else len(jobs)
         try:
             self.cast.chatbot.run_init()
             self.cast.userbot.run_init()
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.simulator.concurrency, len(jobs))):
+                if waves is not None:
+                    waves.alongside(workers)
+                    group.create_task(self._send(waves))
+                for _ in range(workers):
                     group.create_task(self._work(waiting))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -243,6 +271,14 @@ class _Run:
     async def _work(self, waiting: Iterator[_Job]) -> None:
         for job in waiting:
             await job()
+        if self.account.waves is not None:
+            self.account.waves.alongside(-1)
+
+    async def _send(self, waves: Waves) -> None:
+        """Send the waves; at the end cancel what nobody asks for any more, unless the budget was what ended it."""
+        await waves.run(self._tell_of_batches)
+        if not self.account.progress.truncated:
+            await waves.give_up()
 
     def _models(self) -> list[Model]:
         chatbot, userbot = self.cast.chatbot, self.cast.userbot
@@ -292,15 +328,26 @@ class _Run:
     async def branch(self, number: int, memory: Memory, scenario: Scenario, branches: Branches) -> None:
         """Make the continuations of a conversation."""
         self.other_model = branches.model
-        for point in branch_points(memory, branches.at):
-            self.account.progress.total += branches.n
-            for which in range(1, branches.n + 1):
-                ledger = BranchLedger(memory, point, which, branches, self.answers, self.account)
-                made = await talk(self.cast, scenario, ledger, on_turn=self._report)
-                made.branch = ledger.name
-                made.findings = userbot_findings(made, scenario)
-                await self._judge(made, ledger)
-                self._finish(number, made)
+        ledgers = [
+            BranchLedger(memory, point, which, branches, self.answers, self.account)
+            for point in branch_points(memory, branches.at)
+            for which in range(1, branches.n + 1)
+        ]
+        self.account.progress.total += len(ledgers)
+        if self.account.waves is None:
+            for ledger in ledgers:
+                self._finish(number, await self._continue(scenario, ledger))
+            return
+        work = (self._continue(scenario, ledger) for ledger in ledgers)
+        for made in await side_by_side(work, self.account.waves.alongside):
+            self._finish(number, made)
+
+    async def _continue(self, scenario: Scenario, ledger: BranchLedger) -> Memory:
+        made = await talk(self.cast, scenario, ledger, on_turn=self._report)
+        made.branch = ledger.name
+        made.findings = userbot_findings(made, scenario)
+        await self._judge(made, ledger)
+        return made
 
     def _finish(self, number: int, memory: Memory) -> None:
         progress = self.account.progress
@@ -309,6 +356,10 @@ class _Run:
         progress.failed += memory.status == "failed"
         progress.truncated += memory.status == "truncated"
         progress.faults += bool(memory.findings)
+        self._report()
+
+    def _tell_of_batches(self, text: str) -> None:
+        self.account.progress.batches = text
         self._report()
 
     def _report(self, *, at_once: bool = False) -> None:

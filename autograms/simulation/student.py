@@ -11,6 +11,7 @@ from autograms.conversation.record import Call, Memory
 from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
 from autograms.errors import OutputError
 from autograms.models.base import Kind, Model, Reply, Request, read_output
+from autograms.program.side_by_side import side_by_side
 from autograms.simulation.ledger import ConversationLedger
 
 __all__ = ["STUDENT", "ask_student"]
@@ -35,8 +36,10 @@ async def ask_student(memory: Memory, model: Model, ledger: ConversationLedger) 
         Stopped: Where the budget is spent.
         ModelError: Where the student's endpoint fails.
     """
-    for index, call in [(index, call) for index, call in enumerate(memory.calls) if call.supervised and call.trains]:
-        answer = await _ask(memory, index, call, model, ledger)
+    supervised = [(index, call) for index, call in enumerate(memory.calls) if call.supervised and call.trains]
+    work = (_ask(memory, index, call, model, ledger) for index, call in supervised)
+    answers = await side_by_side(work, ledger.alongside)
+    for (_, call), answer in zip(supervised, answers, strict=True):
         memory.calls.append(answer)
         if (
             answer.error is None

@@ -108,6 +108,17 @@ def test_force_pays_again(paying: Chain, endpoint: Endpoint) -> None:
     assert paid(paying, endpoint, tags={"autograms/force": "true"}) == CALLS * len(ITEMS)
 
 
+def test_batches_make_the_same_memories_and_nothing_stale(
+    paying: Chain, endpoint: Endpoint, project: ScratchProject
+) -> None:
+    at_once = paying.run(*UP_TO_MEMORIES).versions["conversation_memories"]
+    project.edit("autograms.toml", "base_url", "batch = true\nbatch_poll_seconds = 0.02\nbase_url")
+    assert paid(paying, endpoint) == 0
+    outcome = paying.run(*UP_TO_MEMORIES, tags={"autograms/force": "true"})
+    assert outcome.versions["conversation_memories"] == at_once
+    assert [batch["requests"] for batch in endpoint.stats()["batches"]["made"]] == [len(ITEMS)] * CALLS
+
+
 def test_what_the_endpoint_failed_is_tried_again_when_asked_again(paying: Chain, endpoint: Endpoint) -> None:
     endpoint.script(failures=[{"status": 400, "contains": "kettle", "message": "no kettles today"}])
     first = paying.run(*UP_TO_MEMORIES).metadata["conversation_memories"]

@@ -36,6 +36,19 @@ def test_cost_counts_cached_tokens_apart() -> None:
     assert Price(input=2.0, output=0.0).cost(1_000_000, 0, 400_000) == pytest.approx(2.0)
 
 
+def test_batches_cost_a_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    price, half = price_of("gpt-4o-mini"), price_of("gpt-4o-mini", batch=True)
+    assert price is not None
+    assert half is not None
+    assert half.cost(1000, 500, 200) == pytest.approx(price.cost(1000, 500, 200) / 2)
+    assert price_of("openai/my-own-model", batch=True) is None
+    own = tmp_path / "prices.toml"
+    own.write_text("batch = 0.8")
+    monkeypatch.setenv("AUTOGRAMS_PRICES", str(own))
+    assert price_of("gpt-4o-mini", batch=True) == price.times(0.8)
+    assert load_prices().date == load_prices(None).date != ""
+
+
 def test_the_users_prices_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "prices.toml"
     own.write_text('date = "2030-01-01"\n[models]\n"mine" = { input = 1, output = 2 }\n')
@@ -49,6 +62,7 @@ def test_the_users_prices_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ("content", "says"),
     [
         ("not toml at all [", "not TOML"),
+        ('batch = "half"', "'batch' must be a share"),
         ("modles = {}", "did you mean 'models'"),
         ("models = 3", "must be a table"),
         ('[models]\n"m" = { input = 1 }', "model 'm'"),

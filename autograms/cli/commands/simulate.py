@@ -80,6 +80,12 @@ def simulate(
         Path | None, typer.Option("--user_memory_file", help="Saved conversation that the user goes on from.")
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Conversations at once, at the most.")] = 64,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Send the calls through the batch API, at half the price, in waves.")
+    ] = False,
+    batch_poll_seconds: Annotated[
+        float, typer.Option("--batch_poll_seconds", min=0.01, help="Longest wait between two looks at a batch.")
+    ] = 60.0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the scenarios that have none.")] = 0,
     on_userbot_fault: Annotated[
         Fault, typer.Option("--on_userbot_fault", help="What is done where the user's program did something wrong.")
@@ -159,6 +165,8 @@ def simulate(
         on_userbot_fault=on_userbot_fault.value,
         branches=None if branch_at is None else Branches(branch_at, branches),
         student=None if student is None else resolve_model(student, base_url=base_url),
+        batch=batch,
+        batch_poll_seconds=batch_poll_seconds,
     )
     budget = Budget(budget_usd, budget_calls)
     known: dict[str, Any] = {
@@ -200,11 +208,16 @@ def _previous(save_dir: Path) -> list[Memory]:
 @contextmanager
 def _kept(journal: Path) -> Iterator[None]:
     """Say what an interrupt leaves behind."""
+    from autograms.simulation.in_flight import left_in_flight
+
     try:
         yield
     except KeyboardInterrupt:
         if journal.exists():
             print(f"finished calls are kept in {journal}; the same command goes on from there", file=sys.stderr)
+        left = left_in_flight(journal)
+        if left:
+            print(f"{left}, or cancel: autograms batches --save_dir {journal.parent} --cancel", file=sys.stderr)
         raise
 
 
