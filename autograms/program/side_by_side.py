@@ -43,5 +43,6 @@ async def side_by_side(
                     alongside(1)
                 tasks.append(task)
     except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+        # What ends a whole conversation goes before what one of its programs met.
+        raise min(failed.exceptions, key=lambda error: isinstance(error, Exception)) from None
     return [task.result() for task in tasks]

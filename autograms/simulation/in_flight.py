@@ -68,6 +68,11 @@ class Flights:
         """
         return [_read(path) for path in sorted(self.folder.glob("*.json"))]
 
+    def clean(self) -> None:
+        """Remove files of requests that a simulation left which was killed while it wrote or uploaded them."""
+        for path in (*self.folder.glob("*.jsonl"), *self.folder.glob(".*.tmp")):
+            path.unlink()
+
     def keep(self, flight: Flight) -> None:
         """Write what is known of a batch."""
         with replacing(self.path(flight)) as file:

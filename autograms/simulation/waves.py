@@ -117,6 +117,7 @@ class Waves:
 
     def __init__(self, folder: Path, poll_seconds: float, *, fresh: bool = False) -> None:
         self._flights = Flights(folder)
+        self._flights.clean()
         self._poll_seconds = poll_seconds
         self._on_change: Callable[[str], None] = lambda text: None
         self._awake = 0

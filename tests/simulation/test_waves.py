@@ -394,6 +394,14 @@ def test_fresh_gives_up_what_is_under_way(simulate, endpoint, monkeypatch, tmp_p
     assert not (tmp_path / "calls.batches").exists()
 
 
+def test_files_of_requests_that_a_kill_left_are_removed(simulate, endpoint, tmp_path):
+    (tmp_path / "calls.batches").mkdir()
+    for name in ("one.jsonl", ".one.jsonl.7.abc.tmp"):
+        (tmp_path / "calls.batches" / name).write_text("{}")
+    simulate()
+    assert not (tmp_path / "calls.batches").exists()
+
+
 def test_damaged_state_is_named(simulate, endpoint, tmp_path):
     (tmp_path / "calls.batches").mkdir()
     (tmp_path / "calls.batches" / "one.json").write_text("{")
