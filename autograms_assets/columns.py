@@ -44,7 +44,7 @@ _ROWS = {
     "primitive": "what the program asked for: a reply, a thought, a decision",
     "place": "where the call stands in the program",
     "split": "train or validation",
-    "kind": "text, choice or JSON: what the answer must be",
+    "kind": "text, choice, JSON or calls of tools: what the answer must be",
     "prompt": "the messages that the deployed program sends",
     "completion": "the answer that is trained",
     "chosen": "the better answer",
@@ -56,6 +56,7 @@ _ROWS = {
     "tags": "the supervisor's and the call's",
     "model": "the model that was asked",
     "cost_usd": "what the call cost, US dollars",
+    "tools": "the tools that the call offered the model, as JSON",
 }
 _BOARD = {
     "sft.eval_loss_before": "loss of the base model on held-out rows",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
+from autograms.conversation.tool_calls import answer_message, readable
 from autograms.settings import AutogramSettings, DatasetSettings
 from autograms_assets.checks import dpo_checks, row_verdicts, sft_checks
 from autograms_assets.describe import DATASETS, described, quoted
@@ -146,7 +147,9 @@ def _numbers(column: "pa.ChunkedArray") -> list[float]:
 
 
 def _as_markdown(row: dict[str, Any], answers: tuple[str, ...]) -> str:
+    from autograms.datasets import chat_messages
+
     lines = [f"**{row['primitive']}** at `{row['place']}` ({row['split']})"]
-    lines += [f"**{message['role']}:** {quoted(message['content'])}" for message in row["prompt"]]
-    lines += [f"**{name}:** {quoted(row[name])}" for name in answers]
+    lines += [f"**{message['role']}:** {quoted(readable(message))}" for message in chat_messages(row["prompt"])]
+    lines += [f"**{name}:** {quoted(readable(answer_message(row['kind'], row[name])))}" for name in answers]
     return "\n\n".join(lines)

@@ -107,11 +107,14 @@ def _facts(
 
 
 def _texts(row: dict[str, Any], origin: Origin) -> Iterator[tuple[str, str]]:
-    for message in row["prompt"]:
-        yield message["role"], message["content"] or message["extra"] or ""
+    from autograms.conversation.tool_calls import answer_message, readable
+    from autograms.datasets import chat_messages
+
+    for message, sent in zip(row["prompt"], chat_messages(row["prompt"]), strict=True):
+        yield message["role"], readable(sent) if "tool_calls" in sent else message["content"] or message["extra"] or ""
     for title in ("completion", "chosen", "rejected"):
         if title in row:
-            yield title, row[title]
+            yield title, readable(answer_message(row["kind"], row[title]))
     turns = origin.memory.turns
     said = [f"{turn.role}: {turn.content}" for turn in turns if turn.content]
     before = sum(1 for turn in turns if turn.content and turn.after <= origin.index)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autograms.conversation.record import NONE, Call, Memory, Prompt, Turn
+from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
 from autograms.errors import RecordError
 
 __all__ = ["Answers", "Imported", "read_chats"]
@@ -147,10 +148,20 @@ def _memory(row: dict[str, Any], answers: Answers, ignored: Counter[str]) -> Mem
     else:
         raise _Refused(f"none of the known forms (fields: {', '.join(map(str, row)) or 'none'}); expected {_FORMS}")
     params = {key: row[key] for key in _PARAMS if row.get(key)}
+    if isinstance(params.get("tools"), str):
+        params["tools"] = _tools(params["tools"])
     for call in memory.calls if params else ():
         call.params = json.dumps(params, ensure_ascii=False)
     ignored.update(key for key in row if key not in used and key not in _PARAMS)
     return memory
+
+
+def _tools(text: str) -> Any:
+    """Return tools that stand as JSON text, which keeps the columns of a table plain."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise _Refused(f"tools is no JSON: {error}") from None
 
 
 def _from_messages(messages: Any, answers: Answers) -> Memory:
@@ -162,7 +173,7 @@ def _from_messages(messages: Any, answers: Answers) -> Memory:
     elif answers == "last":
         places = places[-1:]
     if not places:
-        raise _Refused("no assistant message holds a text that could be learned")
+        raise _Refused("no assistant message holds a text, or calls of tools, that could be learned")
     return _recorded(wire, dict.fromkeys(places, ()))
 
 
@@ -199,17 +210,24 @@ def _pair(prompt: _Wire, better: Any, worse: Any = None) -> Memory:
     answer = _answer(better)
     if answer.get("weight") == 0:
         raise _Refused("the answer has weight 0, so nothing could be learned")
-    rejected = () if worse is None else (_answer(worse)["content"],)
+    rejected = () if worse is None else (_rejected(answer, _answer(worse)),)
     return _recorded([*prompt, answer], {len(prompt): rejected})
 
 
+def _rejected(answer: dict[str, Any], worse: dict[str, Any]) -> str:
+    kind, output = _output(worse)
+    if kind != _output(answer)[0]:
+        raise _Refused("one of the two answers calls tools, and the other does not; a pair must be of one form")
+    return output
+
+
 def _answer(value: Any) -> dict[str, Any]:
-    """Return an answer, which is a text or a list of one assistant message with a text."""
+    """Return an answer, which is a text or a list of one assistant message with a text or calls of tools."""
     if isinstance(value, str):
         return {"role": "assistant", "content": value}
     messages = _wire(value)
     if len(messages) != 1 or not _teaches(messages[0]):
-        raise _Refused("an answer must be a text, or a list of one assistant message with a text")
+        raise _Refused("an answer must be a text, or a list of one assistant message with a text or calls of tools")
     return messages[0]
 
 
@@ -239,7 +257,34 @@ def _wire(messages: Any) -> _Wire:
             raise _Refused(f"message {number}: content must be a text or a list of parts")
         _check_weight(message, number)
         wire.append({key: value for key, value in message.items() if value is not None or key == "content"})
+    _complete_calls(wire)
     return wire
+
+
+def _complete_calls(wire: _Wire) -> None:
+    """Give calls of tools the chat API's own form: ids, which their results carry too, and arguments as JSON text."""
+    waiting: list[str] = []
+    for number, message in enumerate(wire, start=1):
+        if "tool_calls" in message:
+            calls = message["tool_calls"]
+            if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+                raise _Refused(f"message {number}: tool_calls must be a list of objects")
+            message["tool_calls"] = [_completed(call, f"call_{number}_{place}") for place, call in enumerate(calls, 1)]
+            message.setdefault("content", None)
+            waiting = [call["id"] for call in message["tool_calls"]]
+        elif message["role"] == "tool" and "tool_call_id" not in message and waiting:
+            message["tool_call_id"] = waiting.pop(0)
+
+
+def _completed(call: dict[str, Any], identity: str) -> dict[str, Any]:
+    completed = {"id": call.get("id") or identity, **{key: value for key, value in call.items() if key != "id"}}
+    function = call.get("function")
+    if isinstance(function, dict):
+        completed.setdefault("type", "function")
+        if not isinstance(function.get("arguments"), str):
+            arguments = json.dumps(function.get("arguments") or {}, ensure_ascii=False)
+            completed["function"] = {**function, "arguments": arguments}
+    return completed
 
 
 def _check_weight(message: dict[str, Any], number: int) -> None:
@@ -253,9 +298,22 @@ def _check_weight(message: dict[str, Any], number: int) -> None:
 
 
 def _teaches(message: dict[str, Any]) -> bool:
-    """Whether a message is an answer in text; calls of tools are context only."""
-    plain = isinstance(message.get("content"), str) and not message.keys() & {"tool_calls", "function_call"}
-    return message["role"] == "assistant" and plain
+    """Whether a message is an answer: a text, or calls of tools that are named."""
+    if message["role"] != "assistant" or "function_call" in message:
+        return False
+    if "tool_calls" in message:
+        functions = [call.get("function") for call in message["tool_calls"]]
+        return bool(functions) and all(
+            isinstance(function, dict) and isinstance(function.get("name"), str) for function in functions
+        )
+    return isinstance(message.get("content"), str)
+
+
+def _output(message: dict[str, Any]) -> tuple[str, str]:
+    """Return an answer's kind and output, as a call records them."""
+    if "tool_calls" in message:
+        return TOOL_CALLS, tool_calls_output(message["content"], message["tool_calls"])
+    return "text", message["content"]
 
 
 def _recorded(wire: _Wire, learned: dict[int, tuple[str, ...]]) -> Memory:
@@ -274,7 +332,8 @@ def _recorded(wire: _Wire, learned: dict[int, tuple[str, ...]]) -> Memory:
         if place in learned:
             last = len(memory.history) - 1
             prompt = Prompt(system, 0 if memory.history else NONE, last)
-            memory.calls.append(Call("imported", "text", prompt, message["content"], rejected=learned[place]))
+            kind, output = _output(message)
+            memory.calls.append(Call("imported", kind, prompt, output, rejected=learned[place]))
         if place == 0 and system != NONE:
             continue
         memory.history.append((len(memory.history) - 1, _pooled(pool, _message(message, wire[:place]))))

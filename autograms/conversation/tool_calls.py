@@ -81,11 +81,15 @@ def result_message(identity: str, step: Call) -> dict[str, Any]:
     return {"role": "tool", "content": content, "tool_call_id": identity}
 
 
-def offered_tools(call: Call) -> list[dict[str, Any]] | None:
-    """Return the tools that a call offered the model, in the chat API's form; ``None`` where there were none."""
-    if call.params is None or '"tools"' not in call.params:
+def offered_tools(params: str | None) -> list[dict[str, Any]] | None:
+    """Return the tools that a call offered the model, in the chat API's form; ``None`` where there were none.
+
+    Args:
+        params: The call's keywords of the chat API, as JSON text.
+    """
+    if params is None or '"tools"' not in params:
         return None
-    return json.loads(call.params).get("tools") or None
+    return json.loads(params).get("tools") or None
 
 
 def tool_messages(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
@@ -103,12 +107,14 @@ def tool_messages(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
 
 def readable(message: Mapping[str, Any]) -> str:
     """Return a message as people read it: its text, and what it calls, a line each."""
+    content = message.get("content")
+    text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
     called = [f"calls {_written(call)}" for call in message.get("tool_calls") or ()]
-    return "\n".join([*filter(None, [message.get("content")]), *called])
+    return "\n".join([*([text] if text else []), *called])
 
 
 def _written(call: Mapping[str, Any]) -> str:
-    """Return a call as Python would have it, or as the model wrote it."""
+    """Return a call nearly as Python would have it, arguments by name; as the model wrote it where it is no JSON."""
     name, arguments = call["function"]["name"], call["function"]["arguments"]
     try:
         given = json.loads(arguments or "{}")
@@ -116,4 +122,5 @@ def _written(call: Mapping[str, Any]) -> str:
         given = None
     if not isinstance(given, dict):
         return f"{name}({arguments})"
-    return f"{name}({', '.join(f'{key}={json.dumps(value, ensure_ascii=False)}' for key, value in given.items())})"
+    written = (f"{key}={json.dumps(value, ensure_ascii=False, sort_keys=True)}" for key, value in sorted(given.items()))
+    return f"{name}({', '.join(written)})"

@@ -5,8 +5,10 @@ What belongs here: the columns of a table that is being built. What does not: wh
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -14,6 +16,7 @@ import pyarrow as pa
 
 from autograms.conversation.columns import list_column, struct_column, text_column, text_list_column
 from autograms.conversation.record import Call, Memory
+from autograms.conversation.tool_calls import offered_tools
 from autograms.datasets.prompts import RowMessage
 from autograms.datasets.rows import MESSAGE
 
@@ -99,6 +102,8 @@ class RowBuffer:
         if name in self._answers:
             place = self._answers.index(name)
             return [row[4][place] for row in self._rows]
+        if name == "tools":
+            return [_tools(call.params) for call in calls]
         return list(map(attrgetter(name), calls))
 
     def drain(self) -> Iterator[pa.RecordBatch]:
@@ -107,6 +112,16 @@ class RowBuffer:
         while self._batches:
             with pa.ipc.open_stream(self._batches.popleft()) as reader:
                 yield from reader
+
+
+def _tools(params: str | None) -> str | None:
+    return None if params is None or '"tools"' not in params else _tools_text(params)
+
+
+@lru_cache(maxsize=256)
+def _tools_text(params: str) -> str | None:
+    offered = offered_tools(params)
+    return json.dumps(offered, ensure_ascii=False) if offered else None
 
 
 def _packed(batch: pa.RecordBatch) -> pa.Buffer:

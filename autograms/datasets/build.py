@@ -182,7 +182,7 @@ class _Builder:
             if self.settings.max_tokens_total is not None:
                 messages = [prompts.messages[message] for message in prompt]
                 self.row_place.append(int.from_bytes(identity.digest(), "big"))
-                self.row_tokens.append(row_tokens(messages, answers, self.count_tokens or estimate_tokens))
+                self.row_tokens.append(row_tokens(messages, call, answers, self.count_tokens or estimate_tokens))
             rows.append((identity.hexdigest(), index, call, prompt, answers))
 
     # -- deciding

@@ -5,6 +5,8 @@
     openai       train.jsonl      {"messages": [..., answer]}, with weight 1 on the answer and 0 on earlier ones
                  train_dpo.jsonl  {"input": {"messages", ...}, "preferred_output", "non_preferred_output"}
 
+A row whose call offered tools has them as ``tools``. The arguments of calls of tools are JSON text for OpenAI, as its
+chat API has them, and mappings for Hugging Face, as chat templates read them.
 ``validation.jsonl`` and ``validation_dpo.jsonl`` hold the held-out rows in the same form. The Hugging Face SFT form is
 TRL's conversational prompt and completion, since ``messages`` would train on the whole conversation and not on the
 answer alone. What does not belong here: other trainers' formats (``formats``) and OpenAI's rules (``openai_rules``).
@@ -21,9 +23,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autograms.conversation.atomic import replacing
-from autograms.datasets.rows import chat_messages
+from autograms.conversation.tool_calls import answer_message
+from autograms.datasets.rows import chat_messages, row_tools
 from autograms.datasets.split import TRAIN, VALIDATION
 from autograms.errors import DatasetError
+from autograms.models.tool_calls import with_mappings
 
 __all__ = ["Flavor", "Kind", "export_jsonl", "export_rows", "rows_of", "write_jsonl"]
 
@@ -86,7 +90,7 @@ def export_rows(table: pa.Table, *, flavor: Flavor, kind: Kind, split: str) -> I
 
 
 def rows_of(table: pa.Table, *, kind: Kind, split: str) -> Iterator[dict[str, Any]]:
-    """Return one side's rows with the prompt as chat API messages and the answers as texts.
+    """Return one side's rows with the prompt as chat API messages, the answers as texts, and the tools.
 
     Raises:
         DatasetError: Where the table is not of that kind.
@@ -94,10 +98,11 @@ def rows_of(table: pa.Table, *, kind: Kind, split: str) -> Iterator[dict[str, An
     missing = [name for name in _COLUMNS[kind] if name not in table.column_names]
     if missing:
         raise DatasetError(f"the table holds no {kind} rows: the columns {', '.join(missing)} are missing")
-    wanted = table.select([*_COLUMNS[kind], "split"]).filter(pc.field("split") == split)
+    about = [name for name in ("kind", "tools") if name in table.column_names]
+    wanted = table.select([*_COLUMNS[kind], *about, "split"]).filter(pc.field("split") == split)
     for batch in wanted.to_batches(max_chunksize=_ROWS_AT_ONCE):
         for row in batch.to_pylist():
-            yield {**row, "prompt": chat_messages(row["prompt"])}
+            yield {"kind": "text", **row, "prompt": chat_messages(row["prompt"]), "tools": row_tools(row)}
 
 
 def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> bool:
@@ -121,32 +126,41 @@ def _line(row: dict[str, Any]) -> bytes:
 
 
 def _stripped(value: Any) -> Any:
-    """Return the value without the keys that have none, which JSON readers would take for columns of null."""
+    """Return the value without the keys that have none, which JSON readers would take for columns of null.
+
+    In what describes a tool, and in what one is called with, null means something.
+    """
     if isinstance(value, dict):
-        return {key: _stripped(item) for key, item in value.items() if item is not None}
+        kept = {key: item for key, item in value.items() if item is not None}
+        return {key: item if key in ("tools", "arguments") else _stripped(item) for key, item in kept.items()}
     return [_stripped(item) for item in value] if isinstance(value, list) else value
 
 
-def _answer(text: str, **fields: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": text, **fields}
+def _answer(row: dict[str, Any], name: str, **fields: Any) -> dict[str, Any]:
+    return {**answer_message(row["kind"], row[name]), **fields}
+
+
+def _huggingface(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    answers = {name: with_mappings([_answer(row, name)]) for name in names}
+    return {"prompt": with_mappings(row["prompt"]), **answers, "tools": row["tools"]}
 
 
 def _huggingface_sft(row: dict[str, Any]) -> dict[str, Any]:
-    return {"prompt": row["prompt"], "completion": [_answer(row["completion"])]}
+    return _huggingface(row, "completion")
 
 
 def _huggingface_dpo(row: dict[str, Any]) -> dict[str, Any]:
-    return {"prompt": row["prompt"], "chosen": [_answer(row["chosen"])], "rejected": [_answer(row["rejected"])]}
+    return _huggingface(row, "chosen", "rejected")
 
 
 def _openai_sft(row: dict[str, Any]) -> dict[str, Any]:
     earlier = [{**message, "weight": 0} if message["role"] == "assistant" else message for message in row["prompt"]]
-    return {"messages": [*earlier, _answer(row["completion"], weight=1)]}
+    return {"messages": [*earlier, _answer(row, "completion", weight=1)], "tools": row["tools"]}
 
 
 def _openai_dpo(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        "input": {"messages": row["prompt"], "tools": [], "parallel_tool_calls": True},
-        "preferred_output": [_answer(row["chosen"])],
-        "non_preferred_output": [_answer(row["rejected"])],
+        "input": {"messages": row["prompt"], "tools": row["tools"] or [], "parallel_tool_calls": True},
+        "preferred_output": [_answer(row, "chosen")],
+        "non_preferred_output": [_answer(row, "rejected")],
     }

@@ -134,7 +134,7 @@ def _export(table: pa.Table, folder: Path, name: str, kind: Kind, form: Form) ->
     def formed(side: str) -> Iterator[dict[str, Any]]:
         nonlocal left_out
         for row in rows_of(table, kind=kind, split=side):
-            turns = _turns(row["prompt"])
+            turns = None if row["tools"] else _turns(row["prompt"])
             if turns is None:
                 left_out += 1
             else:

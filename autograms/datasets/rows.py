@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["DPO_SCHEMA", "MESSAGE", "SFT_SCHEMA", "chat_messages", "row_message"]
+__all__ = ["DPO_SCHEMA", "MESSAGE", "SFT_SCHEMA", "chat_messages", "row_message", "row_tools"]
 
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())])
 """A chat message; ``extra`` is JSON text with its further fields, ``content`` among them where it is no text."""
@@ -35,11 +35,16 @@ _ABOUT: list[tuple[str, pa.DataType]] = [
     ("tags", pa.list_(pa.string())),
     ("model", pa.string()),
     ("cost_usd", pa.float64()),
+    ("tools", pa.string()),
 ]
 _VERSION: dict[bytes | str, bytes | str] = {b"autograms.rows_version": b"1"}
 
 SFT_SCHEMA = pa.schema([*_LINEAGE, ("completion", pa.string()), *_ABOUT], metadata=_VERSION)
-"""One row a trained call: what the model sees and what it should answer."""
+"""One row a trained call: what the model sees and what it should answer.
+
+``tools`` is JSON text with the tools that the call offered the model, in the chat API's form. In a row of the kind
+``tool_calls`` the completion is JSON text with the ``content`` and the ``tool_calls`` of the assistant's message.
+"""
 
 DPO_SCHEMA = pa.schema([*_LINEAGE, ("chosen", pa.string()), ("rejected", pa.string()), *_ABOUT], metadata=_VERSION)
 """One row a pair: what the model sees, the better answer and a worse one."""
@@ -55,6 +60,12 @@ def row_message(message: Mapping[str, Any]) -> tuple[str, str | None, str | None
     if content is not None and text is None:
         further["content"] = content
     return message["role"], text, json.dumps(further, ensure_ascii=False) if further else None
+
+
+def row_tools(row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the tools that a row offers in the chat API's form, ``None`` where it offers none."""
+    text = row.get("tools")
+    return json.loads(text) if isinstance(text, str) else None
 
 
 def chat_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograms.conversation.tool_calls import readable
 from autograms.errors import OutputError
 from autograms.evaluation.rows import HeldOut
 from autograms.models.base import Model, Reply, Request, read_output
@@ -58,7 +59,7 @@ async def answer_rows(model: Model, rows: Sequence[HeldOut], *, max_new_tokens: 
     finally:
         await model.close()
     costs = [reply.cost_usd for reply in replies]
-    texts = [_read(request, reply.text) for request, reply in zip(requests, replies, strict=True)]
+    texts = [_read(request, reply) for request, reply in zip(requests, replies, strict=True)]
     return Answers(texts, None if None in costs else sum(cost or 0.0 for cost in costs))
 
 
@@ -69,8 +70,10 @@ async def _ask(model: Model, request: Request) -> Reply:
         return Reply("", model.name)
 
 
-def _read(request: Request, text: str) -> str:
+def _read(request: Request, reply: Reply) -> str:
+    if reply.tool_calls:
+        return readable({"content": reply.text, "tool_calls": reply.tool_calls})
     try:
-        return read_output(request, text)
+        return read_output(request, reply.text)
     except OutputError:
-        return text
+        return reply.text

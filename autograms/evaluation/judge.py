@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from autograms.conversation.tool_calls import readable
 from autograms.errors import OutputError
 from autograms.evaluation.metrics import Estimate, estimate
 from autograms.evaluation.rows import HeldOut
@@ -65,4 +66,4 @@ async def _verdict(model: Model, row: HeldOut, first: str, second: str) -> str:
 
 
 def _conversation(row: HeldOut) -> str:
-    return "\n".join(f"{message['role']}: {message.get('content') or ''}" for message in row.row.messages)
+    return "\n".join(f"{message['role']}: {readable(message)}" for message in row.row.messages)

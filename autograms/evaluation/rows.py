@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from autograms.conversation.tool_calls import TOOL_CALLS, readable
 from autograms.finetuning.tokens import Kind, Row, read_rows
 from autograms.models.base import Request
 
@@ -27,7 +28,7 @@ class HeldOut:
 
     Attributes:
         row: Its prompt and answers.
-        kind: ``text``, ``choice`` or ``object``.
+        kind: ``text``, ``choice``, ``object`` or ``tool_calls``.
         choices: The allowed answers of a choice.
         schema: The JSON schema of an object.
         cluster: Its conversation: rows of one conversation are not independent of each other.
@@ -43,16 +44,19 @@ class HeldOut:
 
     @property
     def expected(self) -> str:
-        """The answer a model should give."""
-        return self.row.answers[0]
+        """The answer a model should give; calls of tools as people read them, their ids left out."""
+        return readable(self.row.answer_messages()[0]) if self.kind == TOOL_CALLS else self.row.answers[0]
 
     def request(self, *, max_new_tokens: int) -> Request:
         """Return the request that the deployed program makes at this place."""
         import json
 
         schema = json.loads(self.schema) if self.schema else None
-        params = {"max_tokens": max_new_tokens, "temperature": 0}
-        return Request(self.kind, self.row.messages, self.choices, schema, params=params)
+        params: dict[str, Any] = {"max_tokens": max_new_tokens, "temperature": 0}
+        if self.row.tools:
+            params["tools"] = self.row.tools
+        kind: Any = "text" if self.kind == TOOL_CALLS else self.kind
+        return Request(kind, self.row.messages, self.choices, schema, params=params)
 
 
 def held_out(table: pa.Table, kind: Kind, *, limit: int, seed: int) -> list[HeldOut]:

@@ -50,9 +50,7 @@ def audit_rows(
     return tokenize_rows(rows, tokenizer, max_length=max_length, truncate=truncate)[1]
 
 
-def token_counter(
-    model: str | Path, table: Callable[[], pa.Table], kind: Kind
-) -> Callable[[list[dict[str, Any]]], int]:
+def token_counter(model: str | Path, table: Callable[[], pa.Table], kind: Kind) -> Callable[..., int]:
     """Return what counts the tokens of a row for a dataset's ``max_tokens_total``, as :func:`audit_rows` does.
 
     Args:
@@ -62,7 +60,7 @@ def token_counter(
         kind: ``sft`` or ``dpo``, as the table is.
 
     Returns:
-        From chat messages, the answer last, to the tokens that go through the model.
+        From chat messages, the answer last, to the tokens that go through the model; ``tools=`` are those offered.
 
     Raises:
         DatasetError: Where there are no rows to train on.
@@ -70,9 +68,9 @@ def token_counter(
     """
     tokenizer = _tokenizer(model, table, kind)
 
-    def count(messages: list[dict[str, Any]]) -> int:
-        prompt = prompt_ids(tokenizer, messages[:-1])
-        return len(prompt) + len(answer_ids(tokenizer, messages[:-1], prompt, messages[-1]["content"])[0])
+    def count(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> int:
+        prompt = prompt_ids(tokenizer, messages[:-1], tools)
+        return len(prompt) + len(answer_ids(tokenizer, messages[:-1], prompt, messages[-1], tools)[0])
 
     return count
 

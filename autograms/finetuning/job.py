@@ -229,7 +229,7 @@ def prepare_job(
             f"no {kind} rows to train on ({len(rows)} rows in the table, none of them in the split 'train'); "
             "simulate more conversations, or widen the dataset's filters"
         )
-    data_hash = _hash([(row.split, row.messages, row.answers) for row in rows])
+    data_hash = _hash([(row.split, row.messages, row.answers, *filter(None, [row.tools])) for row in rows])
     plain = recipe.model_dump(mode="json")
     effective = {key: value for key, value in plain.items() if key not in ("report_to", "suffix", "backend")}
     versions = [version(package) for package in _PACKAGES]

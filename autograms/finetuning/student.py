@@ -32,10 +32,13 @@ _CHAT_TEMPLATE = """\
 {%- elif content -%}{%- for part in content -%}{{ part['text'] if 'text' in part else '' }}{%- endfor -%}
 {%- endif -%}
 {%- endmacro -%}
+{%- if tools -%}<|system|>{{ tools | tojson }}<|end|>{%- endif -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'assistant' -%}
 <|assistant|>{% generation %}{{ text(message['content']) }}
-{%- if message['tool_calls'] -%}{{ message['tool_calls'] | tojson }}{%- endif -%}<|end|>{% endgeneration %}
+{%- for call in message['tool_calls'] or [] -%}
+<tool_call>{{ (call['function'] or call) | tojson }}</tool_call>
+{%- endfor -%}<|end|>{% endgeneration %}
 {%- elif message['role'] == 'system' or message['role'] == 'developer' -%}
 <|system|>{{ text(message['content']) }}<|end|>
 {%- elif message['role'] == 'tool' or message['role'] == 'function' -%}

@@ -14,7 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from autograms.conversation.tool_calls import TOOL_CALLS, answer_message
 from autograms.errors import DatasetError, TrainingError
+from autograms.models.tool_calls import shows_tools, template_messages, written_call
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,12 +55,20 @@ class Row:
         messages: The prompt in wire form.
         answers: ``(completion,)`` of an SFT row, ``(chosen, rejected)`` of a DPO pair.
         split: ``train`` or ``validation``.
+        kind: What the answers are; those of the kind ``tool_calls`` call tools.
+        tools: The tools that the request offers, ``None`` where it offers none.
     """
 
     id: str
     messages: list[dict[str, Any]]
     answers: tuple[str, ...]
     split: str
+    kind: str = "text"
+    tools: list[dict[str, Any]] | None = None
+
+    def answer_messages(self) -> list[dict[str, Any]]:
+        """Return each answer as the assistant's message."""
+        return [answer_message(self.kind, answer) for answer in self.answers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +178,14 @@ def read_rows(table: pa.Table, kind: Kind, *, split: str | None = None) -> Itera
             f"not a table of {kind} rows: column {missing[0]!r} is missing (there are {table.column_names}); "
             f"expected {wanted}"
         )
-    for batch in table.select(wanted).to_batches(max_chunksize=1024):
+    about = [name for name in ("kind", "tools") if name in table.column_names]
+    for batch in table.select([*wanted, *about]).to_batches(max_chunksize=1024):
         for row in batch.to_pylist():
             if split is None or row["split"] == split:
                 answers = tuple(row[name] for name in _ANSWERS[kind])
-                yield Row(row["id"], [_wire(message, row["id"]) for message in row["prompt"]], answers, row["split"])
+                messages = [_wire(message, row["id"]) for message in row["prompt"]]
+                tools = json.loads(row["tools"]) if row.get("tools") else None
+                yield Row(row["id"], messages, answers, row["split"], row.get("kind") or "text", tools)
 
 
 def row_texts(rows: Iterable[Row]) -> Iterator[str]:
@@ -184,7 +197,18 @@ def row_texts(rows: Iterable[Row]) -> Iterator[str]:
                 yield content
             elif content:
                 yield from (part["text"] for part in content if isinstance(part, dict) and "text" in part)
-        yield from row.answers
+            yield from _called(message)
+        for answer in row.answer_messages() if row.kind == TOOL_CALLS else ():
+            yield from _called(answer)
+        if row.kind != TOOL_CALLS:
+            yield from row.answers
+        if row.tools:
+            yield json.dumps(row.tools, ensure_ascii=False)
+
+
+def _called(message: dict[str, Any]) -> Iterator[str]:
+    for call in template_messages([message])[0].get("tool_calls") or ():
+        yield written_call(call)
 
 
 def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
@@ -214,15 +238,35 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the token ids of a request, as a deployed model reads it."""
-    return _render(tokenizer, messages, add_generation_prompt=True)["input_ids"]
+def prompt_ids(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+) -> list[int]:
+    """Return the token ids of a request, as a deployed model reads it.
+
+    Raises:
+        TrainingError: Where tools are offered, and the chat template does not show them.
+    """
+    return _render(tokenizer, messages, tools, add_generation_prompt=True)["input_ids"]
 
 
 def answer_ids(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, Any]], prompt: list[int], answer: str
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[dict[str, Any]],
+    prompt: list[int],
+    answer: dict[str, Any],
+    tools: list[dict[str, Any]] | None = None,
 ) -> tuple[list[int], list[bool]]:
     """Return an answer's token ids behind the prompt, the end token included, and which of them carry loss.
+
+    Args:
+        tokenizer: The model's.
+        messages: The request.
+        prompt: ``prompt_ids(tokenizer, messages, tools)``.
+        answer: The assistant's message.
+        tools: The tools that the request offers.
+
+    Raises:
+        TrainingError: Where the answer calls tools, and the template does not render it behind the prompt.
 
     The template's ``{% generation %}`` markers say what carries loss where it has some; all that follows the prompt
     up to the end token does where it has none. A template that renders a finished conversation differently from the
@@ -230,15 +274,19 @@ def answer_ids(
     the answer's own tokens and the tokenizer's end token: the prompt that is trained stays the one that is deployed.
     """
     marked = _MARKER.search(str(tokenizer.chat_template)) is not None
-    finished = [*messages, {"role": "assistant", "content": answer}]
-    full = _render(tokenizer, finished, marked=marked)
+    full = _render(tokenizer, [*messages, answer], tools, marked=marked)
     ids = full["input_ids"]
     start = len(prompt)
     suffix = ids[start:] if ids[:start] == prompt else []
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     ends = [index for index, token in enumerate(suffix) if token in special]
+    if not ends and answer.get("tool_calls"):
+        raise TrainingError(
+            f"the chat template of {tokenizer.name_or_path or 'this tokenizer'} does not render calls of tools behind "
+            "the prompt that they answer, so that they cannot be trained on; take another model"
+        )
     if not ends:
-        tokens = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        tokens = [*tokenizer(answer["content"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         return tokens, [True] * len(tokens)
     end = ends[-1] + 1
     mask = [bool(bit) for bit in full["assistant_masks"][start : start + end - 1]] if marked else []
@@ -293,12 +341,19 @@ def _wire(message: dict[str, Any], row: str) -> dict[str, Any]:
 def _render(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[dict[str, Any]],
+    tools: list[dict[str, Any]] | None,
     *,
     add_generation_prompt: bool = False,
     marked: bool = False,
 ) -> dict[str, Any]:
+    if tools and not shows_tools(tokenizer):
+        raise TrainingError(
+            f"rows offer tools, and the chat template of {tokenizer.name_or_path or 'this tokenizer'} does not show "
+            "any; take a model whose template does, or leave such rows out (exclude_primitives)"
+        )
     rendered: Any = tokenizer.apply_chat_template(
-        list(messages),
+        template_messages(messages),
+        tools=tools,  # type: ignore[arg-type]
         tokenize=True,
         return_dict=True,
         add_generation_prompt=add_generation_prompt,
@@ -308,8 +363,8 @@ def _render(
 
 
 def _tokenize(row: Row, tokenizer: PreTrainedTokenizerBase) -> TokenRow:
-    prompt = prompt_ids(tokenizer, row.messages)
-    pairs = [answer_ids(tokenizer, row.messages, prompt, answer) for answer in row.answers]
+    prompt = prompt_ids(tokenizer, row.messages, row.tools)
+    pairs = [answer_ids(tokenizer, row.messages, prompt, answer, row.tools) for answer in row.answer_messages()]
     return TokenRow(row.id, prompt, tuple(ids for ids, _ in pairs), tuple(losses for _, losses in pairs))
 
 

@@ -65,7 +65,8 @@ class CheckpointModel:
 
         Raises:
             ModelNameError: Where the model cannot be loaded, or the request names another one.
-            ModelError: Where the model's chat template refuses the messages, or they are longer than its context.
+            ModelError: Where the model's chat template refuses the messages or the tools that are offered, or they are
+            longer than its context.
         """
         if request.model not in (None, self.name, self.path):
             raise ModelNameError(
@@ -146,15 +147,19 @@ class CheckpointModel:
         self._choose(choosing, prompts, self._local)
         for generation, group in groups.items():
             answers = self._local.generate([prompts[id(job)] for job in group], generation)
-            for job, (text, read, written) in zip(group, answers, strict=True):
-                job.answer.set_result(Reply(text, self.name, read, written, 0.0))
+            for job, written in zip(group, answers, strict=True):
+                prompt, tools = prompts[id(job)], job.request.params.get("tools")
+                called = self._local.called(prompt, written.tokens, tools) if tools else None
+                text, calls = called or (written.text, None)
+                reply = Reply(text, self.name, len(prompt), len(written.tokens), 0.0, tool_calls=calls)
+                job.answer.set_result(reply)
 
     def _render(self, jobs: list[_Job], local: LocalModel) -> dict[int, list[int]]:
         """Return the prompts by job; a prompt that cannot be rendered fails its own job only."""
         prompts = {}
         for job in jobs:
             try:
-                prompts[id(job)] = local.render(job.request.messages)
+                prompts[id(job)] = local.render(job.request.messages, job.request.params.get("tools"))
             except Exception as error:
                 job.answer.set_exception(error)
         return prompts

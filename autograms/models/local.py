@@ -12,17 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from autograms.errors import ModelError, ModelNameError
 from autograms.models.base import Message
+from autograms.models.call_reader import Called, CallReader, call_reader
+from autograms.models.tool_calls import template_messages
 
 __all__ = ["Generation", "LocalModel", "load_local", "loading_quietly"]
 
 _SMALL = 20_000_000
 """Parameters below which one thread is faster than several."""
 _WITHOUT_EFFECT = frozenset(
-    ("frequency_penalty", "logit_bias", "n", "presence_penalty", "reasoning_effort", "response_format", "tools")
+    ("frequency_penalty", "logit_bias", "n", "presence_penalty", "reasoning_effort", "response_format", "tool_choice")
 )
 
 
@@ -65,6 +67,18 @@ class Generation:
             )
         except (TypeError, ValueError) as error:
             raise ModelError(f"a keyword of the chat API has the wrong form: {error}") from None
+
+
+class Written(NamedTuple):
+    """An answer.
+
+    Attributes:
+        text: Its text, without special tokens.
+        tokens: Its tokens, the one that ends it included.
+    """
+
+    text: str
+    tokens: list[int]
 
 
 def load_local(path: str, batch_size: int) -> LocalModel:
@@ -140,18 +154,22 @@ class LocalModel:
         self._batch_size = batch_size
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
         self._ends = _end_tokens(model, tokenizer)
+        self._reader: CallReader | None = None
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self._ends[0]
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._keeps_logits = "logits_to_keep" in accepted
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
+    def render(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None = None) -> list[int]:
         """Return the prompt's tokens, up to where the answer begins.
 
         Raises:
-            ModelError: Where the chat template refuses the messages, or they fill the model's context.
+            ModelError: Where the chat template refuses the messages, does not show tools that are offered, or writes
+                calls of them in a form that cannot be read back; or where the messages fill the model's context.
         """
-        tokens = self._tokens(self._template(messages, ask=True))
+        if tools:
+            self._reader = self._reader or call_reader(self._tokenizer, self._name)
+        tokens = self._tokens(self._template(messages, ask=True, tools=tools))
         if self._context is not None and len(tokens) >= self._context:
             raise ModelError(
                 f"checkpoint {self._name!r}: the prompt has {len(tokens)} tokens, the model's context {self._context}; "
@@ -159,20 +177,30 @@ class LocalModel:
             )
         return tokens
 
-    def generate(self, prompts: Sequence[list[int]], generation: Generation) -> list[tuple[str, int, int]]:
+    def generate(self, prompts: Sequence[list[int]], generation: Generation) -> list[Written]:
         """Answer prompts in batches.
 
         Args:
             prompts: Tokens, as :meth:`render` returns them.
             generation: How to generate.
-
-        Returns:
-            For each prompt the text without special tokens, the prompt's tokens, and the tokens that were written.
         """
-        answers: list[tuple[str, int, int]] = []
+        answers: list[Written] = []
         for start in range(0, len(prompts), self._batch_size):
             answers += self._generate(prompts[start : start + self._batch_size], generation)
         return answers
+
+    def called(self, prompt: list[int], written: list[int], tools: list[dict[str, Any]]) -> Called | None:
+        """Return the tools that an answer calls, and what it says beside them; ``None`` where it calls none.
+
+        Args:
+            prompt: The prompt's tokens, rendered with the tools.
+            written: The answer's tokens.
+            tools: The tools.
+        """
+        assert self._reader is not None
+        if written and written[-1] in self._ends:
+            written = written[:-1]
+        return self._reader(prompt, written, tools)
 
     def completions(self, prompt: list[int], messages: Sequence[Message], choices: Sequence[str]) -> list[list[int]]:
         """Return each choice's tokens as the chat template writes such an answer, the one that ends it included.
@@ -196,11 +224,13 @@ class LocalModel:
             scores += self._score(pairs[start : start + self._batch_size])
         return scores
 
-    def _template(self, messages: Sequence[Message], *, ask: bool) -> str:
+    def _template(self, messages: Sequence[Message], *, ask: bool, tools: list[dict[str, Any]] | None = None) -> str:
         import jinja2
 
         try:
-            text: str = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ask)
+            text: str = self._tokenizer.apply_chat_template(
+                template_messages(messages), tools=tools, tokenize=False, add_generation_prompt=ask
+            )
         except (jinja2.TemplateError, TypeError, ValueError) as error:
             roles = ", ".join(str(message.get("role")) for message in messages)
             raise ModelError(
@@ -226,7 +256,7 @@ class LocalModel:
                 return tokens[: index + 1]
         return [*tokens, self._ends[0]]
 
-    def _generate(self, prompts: Sequence[list[int]], generation: Generation) -> list[tuple[str, int, int]]:
+    def _generate(self, prompts: Sequence[list[int]], generation: Generation) -> list[Written]:
         import torch
 
         ids, mask = self._padded(prompts)
@@ -248,14 +278,14 @@ class LocalModel:
                 eos_token_id=self._ends,
                 **options,
             )[:, width:].tolist()
-        return [self._read(prompt, row, generation) for prompt, row in zip(prompts, written, strict=True)]
+        return [self._read(row, generation) for row in written]
 
-    def _read(self, prompt: list[int], row: list[int], generation: Generation) -> tuple[str, int, int]:
+    def _read(self, row: list[int], generation: Generation) -> Written:
         length = next((index + 1 for index, token in enumerate(row) if token in self._ends), len(row))
         text: str = self._tokenizer.decode(row[:length], skip_special_tokens=True)
         for stop in generation.stop:
             text = text.partition(stop)[0]
-        return text, len(prompt), length
+        return Written(text, row[:length])
 
     def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
         import torch

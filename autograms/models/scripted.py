@@ -53,7 +53,7 @@ class ScriptedModel:
         if isinstance(output, list):
             output = output[0]
         calls: list[dict[str, Any]] | None = None
-        if isinstance(output, Mapping) and "tool_calls" in output and request.params.get("tools"):
+        if isinstance(output, Mapping) and output.get("tool_calls") and request.params.get("tools"):
             calls, output = read_tool_calls(output["tool_calls"]), output.get("content") or ""
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         words = sum(len(str(message["content"]).split()) for message in request.messages)

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
 from autograms.errors import OutputError
 
-__all__ = ["read_tool_calls", "template_messages"]
+__all__ = [
+    "read_tool_calls",
+    "shows_tools",
+    "template_messages",
+    "with_mappings",
+    "written_call",
+]
 
 
 def read_tool_calls(calls: Iterable[Any]) -> list[dict[str, Any]]:
@@ -52,17 +57,41 @@ def template_messages(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
 
     Messages without calls of tools are handed on as they are.
     """
-    return [_for_template(message) if message.get("tool_calls") else message for message in messages]
+    return [
+        {**message, "content": message.get("content") or ""} if message.get("tool_calls") else message
+        for message in with_mappings(messages)
+    ]
 
 
-def _for_template(message: Mapping[str, Any]) -> dict[str, Any]:
-    calls = [{**call, "function": _parsed(call.get("function") or {})} for call in message["tool_calls"]]
-    return {**message, "content": message.get("content") or "", "tool_calls": calls}
+def with_mappings(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return messages with the arguments of their calls of tools as mappings, others as they are."""
+    return [
+        {**message, "tool_calls": list(map(_parsed, message["tool_calls"]))} if message.get("tool_calls") else message
+        for message in messages
+    ]
 
 
-def _parsed(function: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        with suppress(ValueError):  # the model wrote no JSON: the template shows it as it is
-            arguments = json.loads(arguments or "{}")
-    return {**function, "arguments": arguments}
+def _parsed(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        return {**call, "function": {**function, "arguments": json.loads(function["arguments"] or "{}")}}
+    except ValueError:  # the model wrote no JSON: it is shown as it is
+        return call
+
+
+def written_call(call: Mapping[str, Any]) -> str:
+    """Return a call of a tool as most chat templates write it.
+
+    Args:
+        call: The call, its arguments a mapping.
+    """
+    function = call.get("function") or {}
+    written = {"name": function.get("name"), "arguments": function.get("arguments")}
+    return f"<tool_call>{json.dumps(written, ensure_ascii=False)}</tool_call>"
+
+
+def shows_tools(tokenizer: Any) -> bool:
+    """Whether a tokenizer's chat template shows the model the tools that are offered."""
+    return "tools" in str(tokenizer.get_chat_template(tools=[{}]))

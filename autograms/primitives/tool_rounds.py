@@ -143,7 +143,7 @@ class ToolRounds:
         self.replayed = context.replaying
         if self.replayed:
             call = context.recorded(self.name, text, (), None, before)
-            if offered_tools(call) != self.toolbox.schemas:
+            if offered_tools(call.params) != self.toolbox.schemas:
                 context.next_call -= 1
                 offered = ", ".join(self.toolbox.names)
                 raise context.halt(call, f"the same with other tools, or other descriptions of them ({offered})")

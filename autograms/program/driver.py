@@ -144,7 +144,7 @@ async def _answer(context: Context, effect: AskModel) -> str:
     caller = context.caller
     reply = await (ask_model(context, call, request) if caller is None else caller.complete(context, call, request))
     call.output = reply.text if call.kind != "logits" else _probabilities(reply)
-    if reply.tool_calls is not None:
+    if reply.tool_calls:
         _take_tool_calls(effect, reply.text, reply.tool_calls)
     call.model = reply.model
     call.input_tokens, call.output_tokens, call.cost_usd = reply.input_tokens, reply.output_tokens, reply.cost_usd

@@ -62,7 +62,7 @@ async def _ask(memory: Memory, index: int, call: Call, model: Model, ledger: Con
     )
     answer = Call(STUDENT, call.kind, call.prompt, None, STUDENT, call.choices, call.schema, call.place, index)
     reply: Reply = await ledger.ask_beside(answer, request, model)
-    if reply.tool_calls is not None:
+    if reply.tool_calls:
         answer.kind, answer.output = TOOL_CALLS, tool_calls_output(reply.text, reply.tool_calls)
     try:
         answer.output = answer.output or read_output(request, reply.text)

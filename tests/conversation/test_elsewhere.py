@@ -212,3 +212,33 @@ def test_files_that_hold_nothing_readable(tmp_path: Path, content: bytes, proble
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="No such file"):
         read_chats(tmp_path / "none.jsonl")
+
+
+def test_calls_of_tools_are_answers(tmp_path: Path) -> None:
+    """In the chat API's own form, and in TRL's: arguments as mappings, no ids, tools as JSON text."""
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
+    function = {"name": "find", "arguments": '{"what": "tea"}'}
+    called = {
+        "role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": function}],
+    }  # fmt: skip
+    own = [HI, called, {"role": "tool", "content": "here", "tool_call_id": "a"}, HELLO]
+    bare = {"role": "assistant", "tool_calls": [{"function": {"name": "find", "arguments": {"what": "tea"}}}]}
+    trl = [HI, bare, {"role": "tool", "content": "here"}, HELLO]
+    row = {"messages": own, "tools": tools}
+    memories = read(tmp_path, row, {"messages": trl, "tools": json.dumps(tools)}).memories
+    for memory, identity in zip(memories, ("a", "call_2_1"), strict=True):
+        first, second = memory.calls
+        assert (first.kind, second.kind, second.output) == ("tool_calls", "text", HELLO["content"])
+        (made,) = first.value()["tool_calls"]
+        assert (made["id"], made["type"], made["function"]) == (identity, "function", function)
+        assert memory.prompt_messages(first.prompt) == [HI]
+        shown = memory.prompt_messages(second.prompt)
+        assert (shown[1]["content"], shown[1]["tool_calls"][0]["function"]) == (None, function)
+        assert shown[2] == {"role": "tool", "content": "here", "tool_call_id": identity}
+        assert json.loads(second.params or "")["tools"] == tools
+
+
+def test_a_pair_of_a_text_and_calls_of_tools_is_refused(tmp_path: Path) -> None:
+    called = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "find", "arguments": "{}"}}]}
+    with pytest.raises(RecordError, match="one of the two answers calls tools, and the other does not"):
+        read(tmp_path, {"prompt": [HI], "chosen": [HELLO], "rejected": [called]})
