@@ -6,10 +6,8 @@ not belong here: what a result depends on (each asset says so itself).
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,6 +15,7 @@ import pyarrow as pa
 
 from autograms_assets.fingerprints import combine, value_version
 from autograms_assets.io import table_metadata
+from autograms_assets.locks import alone
 from autograms_assets.stamps import Stamp, Verdict, stamped
 from autograms_assets.stored import Folder, Stored
 
@@ -90,23 +89,37 @@ def reuse_or_make(
     """
     inputs = {name: value_version(value)[:12] for name, value in depends_on.items()}
     fingerprint = combine(dict(depends_on))
-    with _alone(place, request.log):
+
+    def kept() -> Stamp | None:
         stamp = place.stamp()
-        if stamp is not None and stamp.fingerprint == fingerprint and not request.force and holds(stamp):
-            request.log.info(f"reused: nothing that it depends on has changed (fingerprint {fingerprint[:12]})")
-            return _result(place, stamp, reused=True, changed="")
-        changed = "forced" if request.force else _reason(stamp, inputs)
-        request.log.info(f"making: {changed}")
-        began = time.monotonic()
-        made = make()
-        seconds = round(time.monotonic() - began, 3)
-        stamp = Stamp(fingerprint, made.version, inputs, made.summary, made.checks, seconds)
-        if isinstance(place, Folder):
-            place.write(stamp)
-        else:
-            assert made.table is not None, "an asset whose place is a file makes a table"
-            place.write(stamped(made.table, stamp).to_reader())
-        return _result(place, stamp, reused=False, changed=changed)
+        right = stamp is not None and stamp.fingerprint == fingerprint and not request.force and holds(stamp)
+        return stamp if right else None
+
+    stamp = kept()
+    if stamp is None:
+        with alone(place, request.log):
+            stamp = kept()  # another run may have made it meanwhile
+            if stamp is None:
+                return _made_anew(place, fingerprint, inputs, make, request)
+    request.log.info(f"reused: nothing that it depends on has changed (fingerprint {fingerprint[:12]})")
+    return _result(place, stamp, reused=True, changed="")
+
+
+def _made_anew(
+    place: Stored | Folder, fingerprint: str, inputs: dict[str, str], make: Callable[[], Made], request: Request
+) -> dg.MaterializeResult:
+    changed = "forced" if request.force else _reason(place.stamp(), inputs)
+    request.log.info(f"making: {changed}")
+    began = time.monotonic()
+    made = make()
+    seconds = round(time.monotonic() - began, 3)
+    stamp = Stamp(fingerprint, made.version, inputs, made.summary, made.checks, seconds)
+    if isinstance(place, Folder):
+        place.write(stamp)
+    else:
+        assert made.table is not None, "an asset whose place is a file makes a table"
+        place.write(stamped(made.table, stamp).to_reader())
+    return _result(place, stamp, reused=False, changed=changed)
 
 
 def _reason(stamp: Stamp | None, inputs: Mapping[str, str]) -> str:
@@ -154,23 +167,3 @@ def _check_result(verdict: Verdict) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR if verdict.error else dg.AssetCheckSeverity.WARN,
         description=verdict.description,
     )
-
-
-@contextmanager
-def _alone(place: Stored | Folder, log: logging.Logger) -> Iterator[None]:
-    """Hold the place's lock: two runs that want the same value make it once."""
-    import fcntl
-
-    path = place.work if isinstance(place, Folder) else place.path
-    if not isinstance(path, Path):  # a table in an object store: what is uploaded last counts, and it is whole
-        yield
-        return
-    lock = path.parent / f".{path.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("another run is making this; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

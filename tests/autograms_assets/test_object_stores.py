@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 import s3fs
 from upath import UPath
 
 from autograms.errors import RecordError
+from autograms_assets.reuse import Made, Request, reuse_or_make
 from autograms_assets.stamps import STAMP_FILE, Stamp
-from autograms_assets.stored import Folder
+from autograms_assets.stored import Folder, Stored
 from autograms_assets.workspace import Workspace
 from tests.autograms_assets.chains import TO_DATASETS, Chain
 from tests.autograms_assets.projects import CHATBOT, ScratchProject
@@ -182,3 +187,23 @@ def test_a_refused_key_is_one_clear_failure(
     assert "access was refused" in failure
     assert "look at AWS_ACCESS_KEY_ID" in failure
     assert "Traceback" not in failure
+
+
+def test_two_runs_that_want_the_same_make_it_once(url: str) -> None:
+    made: list[int] = []
+
+    def make() -> Made:
+        made.append(1)
+        time.sleep(0.5)
+        return Made("v1", table=pa.table({"a": [1]}))
+
+    def run() -> None:
+        place = Stored(UPath(url) / "scenarios" / "desk.parquet")
+        reuse_or_make(place, {"a": 1}, make, request=Request(False, logging.getLogger("test")))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert made == [1]
