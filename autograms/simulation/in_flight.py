@@ -29,7 +29,6 @@ class Flight:
         endpoint: The endpoint's URL.
         model: The model's name there.
         requests: Ids of its requests.
-        file: Id of the uploaded file.
         batch: Its id; ``None`` where the simulation was cut off before it was known.
     """
 
@@ -37,7 +36,6 @@ class Flight:
     endpoint: str
     model: str
     requests: list[str]
-    file: str | None = None
     batch: str | None = None
 
     @property

@@ -259,31 +259,48 @@ class Waves:
 
     async def _carry(self, carried: _Carried) -> None:
         """See a batch through to its end."""
-        api = self._apis[carried.flight.endpoint]
-        await self._ensure_made(carried, api)
+        flight, api = carried.flight, self._apis[carried.flight.endpoint]
+        if not carried.former:
+            await self._make(carried, api)
+        elif flight.batch is None:
+            # The earlier simulation was cut off between the request for the batch and its answer.
+            made = await api.find(flight.mark)
+            if made is None:
+                self._send_anew(carried)
+                return
+            flight.batch = made.id
+            self._flights.keep(flight)
         batch = await self._watch(carried, api)
         if batch.status == "failed":
             self._after_failure(carried, batch)
-        else:
-            await self._hand_out(carried, dict(await api.answers(batch)), batch)
+            return
+        try:
+            answers = dict(await api.answers(batch))
+        except EndpointError as error:
+            raise self._lost(flight, error) from None
+        await self._hand_out(carried, answers, batch)
 
-    async def _ensure_made(self, carried: _Carried, api: BatchApi) -> None:
-        """Upload the calls and make the batch, as far as an earlier simulation has not; keep each id at once."""
+    async def _make(self, carried: _Carried, api: BatchApi) -> None:
+        """Upload the calls and make the batch; what is known of it is kept before it is made, and when it is."""
         flight = carried.flight
-        if flight.file is None:
-            file = self._flights.path(flight, ".jsonl")
-            with replacing(file) as lines:
-                lines.writelines(line_of(call.name, call.body) for call in carried.calls.values())
-            try:
-                flight.file = await api.upload(file)
-            finally:
-                file.unlink()
-            self._flights.keep(flight)
-        elif flight.batch is None and (made := await api.find(flight.mark)) is not None:
-            flight.batch = made.id
-        if flight.batch is None:
-            flight.batch = (await api.create(flight.file, flight.mark)).id
+        file = self._flights.path(flight, ".jsonl")
+        with replacing(file) as lines:
+            lines.writelines(line_of(call.name, call.body) for call in carried.calls.values())
+        try:
+            uploaded = await api.upload(file)
+        finally:
+            file.unlink()
         self._flights.keep(flight)
+        flight.batch = (await api.create(uploaded, flight.mark)).id
+        self._flights.keep(flight)
+
+    def _send_anew(self, carried: _Carried) -> None:
+        """Park the calls of a batch that came to nothing."""
+        self._drop(carried)
+        self._flights.forget(carried.flight)
+        for call in list(carried.calls.values()):
+            call.move(self._parked)
+        self.alongside(0)
 
     async def _watch(self, carried: _Carried, api: BatchApi) -> Batch:
         """Look at a batch, ever more seldom, until it has ended."""
@@ -316,7 +333,7 @@ class Waves:
 
     def _lost(self, flight: Flight, error: EndpointError) -> EndpointError:
         if error.status is None or passes(error.status):
-            return EndpointError(f"{error}. The batch goes on: simulate again to take its answers", error.status)
+            return EndpointError(f"{error}. The batch is kept: simulate again to take its answers", error.status)
         return EndpointError(
             f"{error}. It is the batch {flight}; remove {self._flights.path(flight)} to send its calls again",
             error.status,
@@ -329,17 +346,14 @@ class Waves:
             EndpointError: Where it does not.
         """
         flight = carried.flight
-        self._drop(carried)
-        self._flights.forget(flight)
-        others = any(each.flight.group == flight.group for each in self._carried)
+        others = any(each.flight.group == flight.group for each in self._carried if each is not carried)
         problems = "; ".join(batch.problems[:_TOLD_PROBLEMS]) or "the endpoint gave no reason"
         if _QUEUE_IS_FULL in problems and (len(flight.requests) > 1 or others):
             most = len(flight.requests) // (1 if others else 2)
             self._most[flight.group] = max(1, most)
-            for call in list(carried.calls.values()):
-                call.move(self._parked)
-            self.alongside(0)
+            self._send_anew(carried)
             return
+        self._flights.forget(flight)
         kind = ModelNameError if "model_not_found" in problems else EndpointError
         raise kind(
             f"the endpoint refused the batch {flight}: {problems}; none of its calls was made. Correct what it names, "

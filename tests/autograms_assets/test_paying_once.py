@@ -119,6 +119,18 @@ def test_batches_make_the_same_memories_and_nothing_stale(
     assert [batch["requests"] for batch in endpoint.stats()["batches"]["made"]] == [len(ITEMS)] * CALLS
 
 
+def test_a_batch_that_was_cancelled_is_one_clear_failure_and_asked_again_it_goes_on(
+    paying: Chain, endpoint: Endpoint, project: ScratchProject
+) -> None:
+    project.edit("autograms.toml", "base_url", "batch = true\nbatch_poll_seconds = 0.02\nbase_url")
+    endpoint.script(batches={"fates": ["completed", "cancelled", "completed"]})
+    outcome = paying.run(*UP_TO_MEMORIES)
+    assert list(outcome.failures) == ["conversation_memories"]
+    assert "batch-2: 4 calls of small" in outcome.failures["conversation_memories"]
+    assert paying.run(*UP_TO_MEMORIES).success
+    assert endpoint.stats()["requests"] == CALLS * len(ITEMS)
+
+
 def test_what_the_endpoint_failed_is_tried_again_when_asked_again(paying: Chain, endpoint: Endpoint) -> None:
     endpoint.script(failures=[{"status": 400, "contains": "kettle", "message": "no kettles today"}])
     first = paying.run(*UP_TO_MEMORIES).metadata["conversation_memories"]

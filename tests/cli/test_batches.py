@@ -54,12 +54,14 @@ def test_an_interrupt_leaves_the_batch_which_can_be_seen_and_cancelled(
     done = interrupt(command, endpoint)
     assert done.returncode == 130
     assert "1 batch goes on at the endpoint, with 5 calls; simulate again to take the answers" in done.stderr
-    assert f"or cancel: autograms batches --save_dir {tmp_path / 'd'} --cancel" in done.stderr
+    assert f"or cancel: autograms batches --save_dir {tmp_path / 'd'} --cancel --base_url {endpoint.url}" in done.stderr
     assert "Traceback" not in done.stderr
     shown = run("batches", "--save_dir", tmp_path / "d")
     assert shown.out == f"batch-1: 5 calls of small at {endpoint.url}\n"
-    keys = ("--api_key_file", tmp_path / "keys.json")
-    assert run("batches", "--save_dir", tmp_path / "d", "--cancel", *keys).out.endswith("1 of 1 cancelled\n")
+    cancel = ("batches", "--save_dir", tmp_path / "d", "--cancel", "--api_key_file", tmp_path / "keys.json")
+    assert "0 of 1 cancelled\nbatches at other endpoints" in run(*cancel).out
+    assert endpoint.stats()["batches"]["made"][0]["status"] == "in_progress"
+    assert run(*cancel, "--base_url", endpoint.url).out.endswith("1 of 1 cancelled\n")
     assert endpoint.stats()["batches"]["made"][0]["status"] == "cancelling"
 
 
@@ -81,8 +83,6 @@ def test_the_batches_of_a_project(run: Run, tmp_path: Path, monkeypatch: pytest.
     place = tmp_path / "storage" / ".work" / "conversation_memories" / "desk"
     assert run("batches", "desk").out == f"no batches under way in {place}\n"
     (place / "calls.batches").mkdir(parents=True)
-    flight = (
-        '{"mark": "m", "endpoint": "http://x/v1", "model": "small", "requests": ["a-0"], "file": "f", "batch": null}'
-    )
+    flight = '{"mark": "m", "endpoint": "http://x/v1", "model": "small", "requests": ["a-0"], "batch": null}'
     (place / "calls.batches" / "m.json").write_text(flight)
     assert run("batches", "desk").out == "not yet made: 1 call of small at http://x/v1\n"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -20,6 +21,7 @@ from autograms.simulation.budget import Budget
 from autograms.simulation.in_flight import cancel_batches
 from autograms.simulation.plan import plan, unasked_model
 from autograms.simulation.scenarios import scenarios_from_rows
+from tests.endpoint import Endpoint
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at
 from tests.simulation.test_simulator import without_times
 
@@ -118,14 +120,40 @@ def test_a_wave_holds_the_calls_of_both_sides(simulate, endpoint):
 def test_models_have_batches_of_their_own_in_the_same_wave(simulate, endpoint):
     other = OpenAIModel("other-model", base_url=endpoint.url)
     rows = [{"user_goes_first": first, "num_turns": 1} for first in (True, False)]
-    seen = []
-    simulate(
-        scenarios_from_rows(rows),
-        user=ASKING_USER,
-        user_model=other,
-        on_progress=lambda progress: seen.append(progress.batches),
-    )
+    simulate(scenarios_from_rows(rows), user=ASKING_USER, user_model=other)
     assert made(endpoint)[:2] == [1, 1]
+
+
+def test_each_endpoint_has_its_own_batches(simulate, endpoint):
+    elsewhere = Endpoint()
+    try:
+        user = OpenAIModel("test-model", base_url=elsewhere.url)
+        simulation = simulate(3, user=ASKING_USER, user_model=user)
+        assert {memory.status for memory in simulation.memories} == {"completed"}
+        assert (made(endpoint), made(elsewhere)) == ([3] * 6, [3] * 2)
+    finally:
+        elsewhere.stop()
+
+
+def test_a_program_inside_a_program_waits_too(simulate, endpoint):
+    body = """
+    from autograms import Autogram
+
+    def inner_bot():
+        reply_instruction("Say something deep.")
+
+    inner = Autogram(inner_bot, model=MODEL)
+
+    @autograms_function()
+    def chatbot():
+        while True:
+            text, _ = inner.reply()
+            reply_instruction(f"Say it otherwise: {text}")
+    """
+    source = f"from tests.simulation.conftest import model_at\nMODEL = model_at({endpoint.url!r})\n" + dedent(body)
+    simulation = simulate(3, bot=source, turns=1)
+    assert {memory.status for memory in simulation.memories} == {"completed"}
+    assert made(endpoint) == [3] * 4
 
 
 def test_a_model_without_an_endpoint_answers_as_ever(simulate, endpoint):
@@ -152,7 +180,7 @@ def test_a_wave_waits_for_steps_and_for_parallel_calls(simulate, endpoint):
         thoughts = parallel_wrapper(think, [{"number": n} for n in range(number + 1)])
         reply_instruction(f"Say {thoughts}.")
     """
-    rows = [{"chatbot_kwargs": {"number": number}, "num_turns": 0 + 1} for number in (0, 1, 2)]
+    rows = [{"chatbot_kwargs": {"number": number}, "num_turns": 1} for number in (0, 1, 2)]
     simulation = simulate(scenarios_from_rows(rows), bot=body)
     assert {memory.status for memory in simulation.memories} == {"completed"}
     assert made(endpoint) == [1 + 2 + 3, 3]
@@ -527,11 +555,21 @@ def test_an_endpoint_that_is_away_for_long_ends_the_simulation_and_the_batch_goe
 
     with monkeypatch.context() as patch:
         patch.setattr(BatchApi, "look", away)
-        with pytest.raises(EndpointError, match=r"away\. The batch goes on: simulate again"):
+        with pytest.raises(EndpointError, match=r"away\. The batch is kept: simulate again"):
             simulate(turns=1)
     assert BatchApi.look is original
     assert {memory.status for memory in simulate(turns=1).memories} == {"completed"}
     assert made(endpoint) == [4] * 4
+
+
+def test_answers_that_the_endpoint_removed_are_named(simulate, endpoint, monkeypatch, tmp_path):
+    async def gone(self, batch):
+        raise EndpointError("gone", 404)
+
+    monkeypatch.setattr(BatchApi, "answers", gone)
+    with pytest.raises(EndpointError, match=r"gone\. It is the batch batch-1.*remove .*\.json to send its calls again"):
+        simulate()
+    assert len(list((tmp_path / "calls.batches").glob("*.json"))) == 1
 
 
 def test_a_batch_that_the_endpoint_does_not_know_is_named(simulate, endpoint, monkeypatch, tmp_path):

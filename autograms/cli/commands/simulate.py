@@ -177,7 +177,7 @@ def simulate(
         "user_memory": user_memory,
     }
     agree_to_spend(simulator, scenarios, budget, yes=yes, **known)
-    with _kept(save_dir / JOURNAL), progress_bar(len(scenarios)) as bar:
+    with _kept(save_dir / JOURNAL, base_url), progress_bar(len(scenarios)) as bar:
         simulation = simulator.run(scenarios, budget=budget, on_progress=bar, **known)
     _refuse_complete_failure(simulation.memories)
     write_results(save_dir, simulation.memories)
@@ -206,7 +206,7 @@ def _previous(save_dir: Path) -> list[Memory]:
 
 
 @contextmanager
-def _kept(journal: Path) -> Iterator[None]:
+def _kept(journal: Path, base_url: str | None) -> Iterator[None]:
     """Say what an interrupt leaves behind."""
     from autograms.simulation.in_flight import left_in_flight
 
@@ -217,7 +217,9 @@ def _kept(journal: Path) -> Iterator[None]:
             print(f"finished calls are kept in {journal}; the same command goes on from there", file=sys.stderr)
         left = left_in_flight(journal)
         if left:
-            print(f"{left}, or cancel: autograms batches --save_dir {journal.parent} --cancel", file=sys.stderr)
+            there = f" --base_url {base_url}" if base_url else ""
+            cancel = f"autograms batches --save_dir {journal.parent} --cancel{there}"
+            print(f"{left}, or cancel: {cancel}", file=sys.stderr)
         raise
 
 
