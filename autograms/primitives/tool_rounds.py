@@ -143,7 +143,7 @@ class ToolRounds:
         self.replayed = context.replaying
         if self.replayed:
             call = context.recorded(self.name, text, (), None, before)
-            if offered_tools(call.params) != self.toolbox.schemas:
+            if _gist(offered_tools(call.params)) != _gist(self.toolbox.schemas):
                 context.next_call -= 1
                 offered = ", ".join(self.toolbox.names)
                 raise context.halt(call, f"the same with other tools, or other descriptions of them ({offered})")
@@ -238,6 +238,15 @@ class ToolRounds:
             return supervise(context, supervision, call, index, self.encode, replayed=replayed)
         finally:
             context.head = head
+
+
+def _gist(tools: list[dict[str, Any]] | None) -> list[tuple[Any, ...]]:
+    """Return what a program says of its tools: names, descriptions, parameters. How types are written is pydantic's."""
+    functions = [tool.get("function") or {} for tool in tools or ()]
+    return [
+        (each.get("name"), each.get("description"), *sorted((each.get("parameters") or {}).get("properties") or ()))
+        for each in functions
+    ]
 
 
 def _raise_unless_refused(error: ProgramError) -> None:

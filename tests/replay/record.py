@@ -23,9 +23,19 @@ def answer(request: Request) -> Any:
     """Answer by what is asked, the same for ever."""
     if request.choices:
         return request.choices[0]
+    if request.params.get("tools") and request.messages[-1]["role"] != "tool":
+        return {"tool_calls": _called(request)}
     if request.kind == "object":
         return {name: _value(schema) for name, schema in request.schema["properties"].items()}
     return f"answer to {request.messages[-1]['content'].split(': ')[-1]!r}"
+
+
+def _called(request: Request) -> list[dict[str, Any]]:
+    """Call every tool, the first one also with what it refuses and with what makes it fail."""
+    names = [tool["function"]["name"] for tool in request.params["tools"]]
+    given = {"lookup": {"order": 7}, "clock": {}}
+    wrong = [("lookup", {"order": "x"}), ("lookup", {"order": 11}), ("nothing", {})] if names == ["lookup"] else []
+    return [{"name": name, "arguments": arguments} for name, arguments in [*((n, given[n]) for n in names), *wrong]]
 
 
 def _value(schema: dict[str, Any]) -> Any:

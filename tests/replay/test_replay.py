@@ -16,7 +16,7 @@ def recorded(name):
 
 
 def test_the_recorded_conversations_are_there():
-    assert RECORDED == ["deciding", "diverging", "jumping", "supervised", "talking", "together"]
+    assert RECORDED == ["deciding", "diverging", "jumping", "supervised", "talking", "together", "tools"]
     assert {path.name for path in Path(__file__).parent.glob("v*")} == {"v1"}
 
 
