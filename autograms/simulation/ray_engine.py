@@ -16,10 +16,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from autograms.conversation.journal import gather_journal, part_journal
 from autograms.conversation.record import Memory
@@ -36,7 +36,7 @@ __all__ = ["RayEngine"]
 
 _RETRIES = 3
 """How often a shard begins again whose worker was lost."""
-_LOOK_EVERY = 0.2
+_LOOK_EVERY = 0.1
 _STOP_SECONDS = 5.0
 
 
@@ -103,18 +103,25 @@ class _Tasks:
 
     def results(self) -> Simulation:
         """Wait for the shards, and put together what they made. Whatever goes wrong here stops all of them."""
-        waiting, counts = list(self._tasks), self._clerk.counts.remote()
+        waiting, made = list(self._tasks), {}
+        counts = self._clerk.counts.remote()
         try:
             while waiting:
-                done, waiting = self._ray.wait(waiting, timeout=_LOOK_EVERY)
-                for task in done:
-                    self._get(task)
-                if self._ray.wait([counts], timeout=0)[0]:
+                time.sleep(_LOOK_EVERY)  # here and not in Ray, which garbles what a signal's handler raises
+                done, waiting = self._look(waiting)
+                made.update({task: self._get(task) for task in done})
+                if self._look([counts])[0]:
                     self._tell(self._get(counts))
                     counts = self._clerk.counts.remote()
+        except SystemError as error:
+            raise error.__cause__ or error from None
         finally:
             self._stop(waiting)
-        return self._joined([self._get(task) for task in self._tasks])
+        return self._joined([made[task] for task in self._tasks])
+
+    def _look(self, references: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Return what is done, and what is not."""
+        return self._ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
 
     def _get(self, reference: Any) -> Any:
         errors = self._ray.exceptions
@@ -140,9 +147,8 @@ class _Tasks:
 
     def _tell(self, counts: dict[int, Progress]) -> None:
         if self._on_progress is not None:
-            self._on_progress(
-                self._sum([counts.get(shard.number) or Progress(len(shard.scenarios)) for shard in self._shards])
-            )
+            known = [counts.get(shard.number) or Progress(len(shard.scenarios)) for shard in self._shards]
+            self._on_progress(_sum(known, time.monotonic() - self._started))
 
     def _joined(self, simulations: Sequence[Simulation]) -> Simulation:
         conversations = [_by_conversation(simulation.memories) for simulation in simulations]
@@ -152,16 +158,17 @@ class _Tasks:
             for number in range(total)
             for memory in conversations[number % len(simulations)][number // len(simulations)]
         ]
-        progress = self._sum([simulation.progress for simulation in simulations])
+        progress = _sum([simulation.progress for simulation in simulations], time.monotonic() - self._started)
         if self._on_progress is not None:
             self._on_progress(progress)
         return Simulation(memories, progress)
 
-    def _sum(self, counts: Sequence[Progress]) -> Progress:
-        numbers = [field.name for field in fields(Progress) if not isinstance(field.default, str)]
-        total = Progress(**{name: sum(getattr(each, name) for each in counts) for name in numbers})
-        total.seconds = time.monotonic() - self._started
-        return total
+
+def _sum(counts: Sequence[Progress], seconds: float) -> Progress:
+    numbers = [field.name for field in fields(Progress) if not isinstance(field.default, str)]
+    total = Progress(**{name: sum(getattr(each, name) for each in counts) for name in numbers})
+    total.seconds = seconds
+    return total
 
 
 def _by_conversation(memories: Sequence[Memory]) -> list[list[Memory]]:
@@ -203,15 +210,16 @@ def _cluster(address: str | None, cpus: int) -> Iterator[Any]:
             options["_temp_dir"] = stack.enter_context(folder)
         stack.enter_context(_variables())
         stack.callback(ray.shutdown)
-        with _own_handler():
-            try:
+        try:
+            with _own_handler():
                 ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise SettingsError(
-                    f"no Ray cluster at {address or 'this machine'}: {error}; expected ray_address (RAY_ADDRESS) to "
-                    'name one that runs, as HOST:6379 or "auto", or to be unset'
-                ) from error
-        yield ray
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise SettingsError(
+                f"no Ray cluster at {address or 'this machine'}: {error}; expected ray_address (RAY_ADDRESS) to "
+                'name one that runs, as HOST:6379 or "auto", or to be unset'
+            ) from error
+        with _ended_by_sigterm():
+            yield ray
 
 
 @contextmanager
@@ -241,10 +249,24 @@ def _token() -> str:
 
 @contextmanager
 def _own_handler() -> Iterator[None]:
-    """Keep the process's own way to be terminated, which ``ray.init`` replaces by a slower one."""
+    """Keep the process's own way to be terminated, which ``ray.init`` replaces."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Leave the block where the process is terminated and would end at once, without its cluster."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with _own_handler() if ours else nullcontext():
+        if ours:
+            signal.signal(signal.SIGTERM, _end)
+        yield
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
