@@ -102,6 +102,8 @@ def _sft_problems(row: dict[str, Any]) -> Iterator[str]:
         return
     for number, message in enumerate(messages, start=1):
         yield from _message_problems(message, f"message {number}")
+    yield from _tools_problems(row.get("tools"))
+    yield from _order_problems(messages, "message")
     answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
     if not answers or messages[-1] is not answers[-1]:
         yield "the last message must be the assistant's"
@@ -117,6 +119,8 @@ def _dpo_problems(row: dict[str, Any]) -> Iterator[str]:
     else:
         for number, message in enumerate(messages, start=1):
             yield from _message_problems(message, f"input message {number}", weighted=False)
+        yield from _tools_problems(asked.get("tools") if isinstance(asked, dict) else None)
+        yield from _order_problems(messages, "input message")
         if isinstance(messages[-1], dict) and messages[-1].get("role") == "assistant":
             yield "the last message of the input must not be the assistant's"
     for side in ("preferred_output", "non_preferred_output"):
@@ -156,3 +160,50 @@ def _message_problems(message: Any, where: str, *, weighted: bool = True) -> Ite
         yield f"{where} has the weight {message['weight']!r}; it must be an integer"
     if role == "tool" and not message.get("tool_call_id"):
         yield f"{where} is a tool's and has no tool_call_id"
+    if message.get("tool_calls") is not None:
+        yield from _call_problems(message["tool_calls"], where)
+
+
+def _call_problems(calls: Any, where: str) -> Iterator[str]:
+    if not isinstance(calls, list) or not calls:
+        yield f"{where}: tool_calls must be a list of calls"
+        return
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        named = isinstance(function, dict) and isinstance(function.get("name"), str)
+        if not named or not call.get("id") or call.get("type") != "function":
+            yield f"{where}: a call of a tool needs an id, the type 'function', and the function's name and arguments"
+        elif not isinstance(function.get("arguments"), str):
+            yield f"{where}: the arguments of {function['name']!r} must be JSON text"
+
+
+def _tools_problems(tools: Any) -> Iterator[str]:
+    if tools is None:
+        return
+    if not isinstance(tools, list):
+        yield f"tools must be a list, not a {type(tools).__name__}"
+        return
+    for number, tool in enumerate(tools, start=1):
+        function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            yield f"tool {number} is not of the form {{'type': 'function', 'function': {{'name': ...}}}}"
+
+
+def _order_problems(messages: list[Any], what: str) -> Iterator[str]:
+    """Find calls of tools without a result, and results that nobody called for; the last message needs none."""
+    waiting: set[str] = set()
+    for number, message in enumerate(messages, start=1):
+        if not isinstance(message, dict):
+            continue
+        if message.get("role") == "tool":
+            identity = message.get("tool_call_id")
+            if identity and identity not in waiting:
+                yield f"{what} {number} is the result of {identity!r}, which no message before it calls"
+            waiting.discard(str(identity))
+            continue
+        if waiting:
+            yield f"{what} {number} comes before the results of {', '.join(sorted(waiting))}"
+        calls = message.get("tool_calls")
+        waiting = (
+            {str(call.get("id")) for call in calls if isinstance(call, dict)} if isinstance(calls, list) else set()
+        )

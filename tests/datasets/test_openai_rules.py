@@ -15,6 +15,12 @@ PLAIN = {"role": "assistant", "content": "hello"}
 WORSE = {"role": "assistant", "content": "yo"}
 
 
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CALLS = {"role": "assistant", "tool_calls": [CALL]}
+RESULT = {"role": "tool", "content": "4"}
+
+
 def written(folder: Path, *rows: Any) -> Path:
     path = folder / "train.jsonl"
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
@@ -87,8 +93,38 @@ def test_dpo_problems_have_line_numbers(tmp_path: Path, row: Any, problem: str) 
 
 
 def test_an_answer_of_tool_calls_needs_no_content(tmp_path: Path) -> None:
-    row = {"messages": [USER, {"role": "assistant", "tool_calls": [{"id": "1"}]}]}
+    row = {"messages": [USER, CALLS], "tools": [TOOL]}
     assert check_openai_file(written(tmp_path, row), fewest=1) == []
+
+
+def test_a_call_its_result_and_the_answer(tmp_path: Path) -> None:
+    row = {"messages": [USER, CALLS, {"role": "tool", "content": "4", "tool_call_id": "a"}, ANSWER], "tools": [TOOL]}
+    assert check_openai_file(written(tmp_path, row), fewest=1) == []
+    asked = {"messages": row["messages"][:3], "tools": [TOOL]}
+    assert check_openai_file(written(tmp_path, pair(input=asked)), kind="dpo", fewest=1) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"messages": [USER, CALLS, ANSWER]}, "message 3 comes before the results of a"),
+        (
+            {"messages": [USER, CALLS, {**RESULT, "tool_call_id": "b"}]},
+            "message 3 is the result of 'b', which no message",
+        ),
+        ({"messages": [USER, {**CALLS, "tool_calls": []}]}, "message 2 has no content"),
+        ({"messages": [USER, {**CALLS, "tool_calls": [{**CALL, "id": None}]}]}, "a call of a tool needs an id"),
+        ({"messages": [USER, {**CALLS, "tool_calls": ["x"]}]}, "a call of a tool needs an id"),
+        (
+            {"messages": [USER, {**CALLS, "tool_calls": [{**CALL, "function": {"name": "f", "arguments": {}}}]}]},
+            "message 2: the arguments of 'f' must be JSON text",
+        ),
+        ({"messages": [USER, ANSWER], "tools": {}}, "tools must be a list, not a dict"),
+        ({"messages": [USER, ANSWER], "tools": [{"name": "f"}]}, "tool 1 is not of the form"),
+    ],
+)
+def test_problems_with_tools(tmp_path: Path, row: Any, problem: str) -> None:
+    assert any(problem in found for found in check_openai_file(written(tmp_path, row), fewest=1))
 
 
 def test_the_error_shows_the_first_problems_and_counts_the_rest(tmp_path: Path) -> None:
