@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,7 @@ class _Job:
         from autograms.conversation.parquet import memories_to_table
         from autograms.simulation.plan import ensure_within, plan
         from autograms.simulation.project import budget_of, open_simulator
+        from autograms.simulation.trimming import keep_replaced, trim_journal
 
         simulator = open_simulator(self.workspace.project(), self.name)
         budget, scenarios = budget_of(self.settings), read_scenarios(self.scenarios.table())
@@ -103,7 +105,10 @@ class _Job:
             simulation = simulator.run(scenarios, budget=budget, on_progress=on_progress, **paid)
         memories = simulation.memories
         table = memories_to_table(memories)
-        return Made(memories_version(memories), _summary(simulation, self.planned), memory_verdicts(memories), table)
+        keep_replaced(paid["journal"], paid["previous"], memories)
+        summary, verdicts = _summary(simulation, self.planned), memory_verdicts(memories)
+        trim = partial(trim_journal, paid["journal"], memories)
+        return Made(memories_version(memories), summary, verdicts, table, stored=trim)
 
 
 @contextmanager

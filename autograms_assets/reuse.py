@@ -62,12 +62,14 @@ class Made:
         summary: What people look at: plain values, ``{"md": text}`` or ``{"path": text}``; ``rows`` is a table's size.
         checks: What the checks found.
         table: The table; ``None`` for a folder, which stands in its place already.
+        stored: Called once the value is stored: clears away what it makes needless.
     """
 
     version: str
     summary: dict[str, Any] = field(default_factory=dict)
     checks: tuple[Verdict, ...] = ()
     table: pa.Table | None = None
+    stored: Callable[[], None] = lambda: None
 
 
 def reuse_or_make(
@@ -119,6 +121,10 @@ def _made_anew(
     else:
         assert made.table is not None, "an asset whose place is a file makes a table"
         place.write(stamped(made.table, stamp).to_reader())
+    try:
+        made.stored()
+    except OSError as error:
+        request.log.warning(f"stored, but not cleared up: {error}")
     return _result(place, stamp, reused=False, changed=changed)
 
 

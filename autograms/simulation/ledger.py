@@ -30,7 +30,7 @@ from autograms.program.driver import ask_model, embed_texts, plain, run_step
 from autograms.simulation.budget import Budget, Purse
 from autograms.simulation.waves import Place, Waves, batches_of
 
-__all__ = ["Account", "Answers", "ConversationLedger", "Progress", "Stopped", "cache_key"]
+__all__ = ["Account", "Answers", "ConversationLedger", "Progress", "Stopped", "cache_key", "entry_of"]
 
 
 @dataclass(slots=True)
@@ -116,10 +116,10 @@ class Account:
         purse = Purse(budget, batch=waves is not None) if budget else None
         return cls(Progress(), Journal(journal) if journal is not None else None, purse, waves)
 
-    def pay(self, scenario: str, key: str, reply: Reply) -> None:
+    def pay(self, scenario: str, key: str, number: int, reply: Reply) -> None:
         """Count a paid answer and write it to the journal."""
         self.count(reply)
-        self.keep(scenario, key, reply)
+        self.keep(scenario, key, number, reply)
 
     def count(self, reply: Reply) -> None:
         """Count what an answer cost, all its tries."""
@@ -132,23 +132,10 @@ class Account:
         else:
             progress.cost_usd += reply.cost_usd
 
-    def keep(self, scenario: str, key: str, reply: Reply) -> None:
-        """Write an answer to the journal."""
+    def keep(self, scenario: str, key: str, number: int, reply: Reply) -> None:
+        """Write an answer to the journal: the conversation's ``number``-th to this request, from 0."""
         if self.journal is not None:
-            beside = {} if reply.tool_calls is None else {"tool_calls": reply.tool_calls}
-            self.journal.append(
-                {
-                    "scenario": scenario,
-                    "request": key,
-                    "text": reply.text,
-                    "model": reply.model,
-                    "input_tokens": reply.input_tokens,
-                    "output_tokens": reply.output_tokens,
-                    "cost_usd": reply.cost_usd,
-                    "probabilities": reply.probabilities,
-                    **beside,
-                }
-            )
+            self.journal.append(entry_of(scenario, key, number, reply))
 
 
 class Recovered(Reply):
@@ -172,14 +159,15 @@ class Answers:
                 if call.request is not None and call.output is not None:
                     key = cache_key(memory.scenario, memory.branch)
                     self._add(self._answers, key, call.request, _reply_of(call))
-        journaled: dict[str, dict[str, list[Reply]]] = {}
-        for scenario, request, reply in _entries(journal):
-            self._add(journaled, scenario, request, reply)
-        for scenario, requests in journaled.items():
-            known = self._answers.setdefault(scenario, {})
-            for request, replies in requests.items():
-                if len(replies) > len(known.get(request, ())):
-                    known[request] = replies
+        journaled: dict[tuple[str, str], dict[int, Reply]] = {}
+        for scenario, request, number, reply in _entries(journal):
+            numbered = journaled.setdefault((scenario, request), {})
+            numbered.setdefault(len(numbered) if number is None else number, reply)
+        for (scenario, request), numbered in journaled.items():
+            known = self._answers.setdefault(scenario, {}).setdefault(request, [])
+            if 0 in numbered and len(numbered) > len(known):
+                known.clear()
+            known += [numbered[number] for number in sorted(numbered) if number >= len(known)]
 
     @staticmethod
     def _add(table: dict[str, dict[str, list[Reply]]], scenario: str, request: str, reply: Reply) -> None:
@@ -199,8 +187,14 @@ class Answers:
 
     def recover(self, journal: Iterable[dict[str, Any]]) -> None:
         """Add the answers that this simulation paid for in a process that was lost, behind those that were there."""
-        for scenario, request, reply in _entries(journal, Recovered):
+        for scenario, request, _, reply in _entries(journal, Recovered):
             self._add(self._answers, scenario, request, reply)
+
+    def __iter__(self) -> Iterator[tuple[str, str, list[Reply]]]:
+        """Yield each conversation's answers to each request."""
+        for scenario, requests in self._answers.items():
+            for request, replies in requests.items():
+                yield scenario, request, replies
 
 
 class ConversationLedger:
@@ -228,6 +222,7 @@ class ConversationLedger:
         name = request.model or model.name
         key = _request_key(context.side, request, name)
         reply = self._known(key, call)
+        number = self._asked.get(key, 0) - 1
         if reply is None:
             if self.account.waves is not None:
                 request.later = self._place(self.account.waves, key)
@@ -237,7 +232,7 @@ class ConversationLedger:
                 if error.spent is not None:
                     self.account.count(error.spent)
                 raise
-            self.account.pay(self.scenario, key, reply)
+            self.account.pay(self.scenario, key, number, reply)
         return reply
 
     def enter(self, context: Context) -> None:
@@ -251,21 +246,23 @@ class ConversationLedger:
         """
         key = _request_key(call.side, request, model.name)
         reply = self._known(key, call)
+        number = self._asked.get(key, 0) - 1
         if reply is None:
             if self.account.waves is not None:
                 request.later = self._place(self.account.waves, key)
             reply = await self._within_budget(request, model.name, model.complete(request))
-            self.account.pay(self.scenario, key, reply)
+            self.account.pay(self.scenario, key, number, reply)
         return reply
 
     async def embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
         """Embed texts."""
         key = _key(context.side, "embed", model, texts)
         reply = self._known(key, call)
+        number = self._asked.get(key, 0) - 1
         if reply is None:
             vectors = await self._embed(context, call, texts, model)
             reply = Reply(orjson.dumps(vectors).decode(), model)
-            self.account.pay(self.scenario, key, reply)
+            self.account.pay(self.scenario, key, number, reply)
         return orjson.loads(reply.text)
 
     async def step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
@@ -274,10 +271,11 @@ class ConversationLedger:
         if key is None:
             return await self._step(context, call, function)
         reply = self._known(key, call, paid=False)
+        number = self._asked.get(key, 0) - 1
         if reply is None:
             result = await self._step(context, call, function)
             reply = Reply(plain(result, "the result of step()"), "")
-            self.account.keep(self.scenario, key, reply)
+            self.account.keep(self.scenario, key, number, reply)
         return json.loads(reply.text)
 
     def alongside(self, more: int) -> None:
@@ -341,6 +339,23 @@ class ConversationLedger:
         elif paid:
             self.account.count(reply)
         return reply
+
+
+def entry_of(scenario: str, key: str, number: int, reply: Reply) -> dict[str, Any]:
+    """Return an answer as a journal's entry."""
+    beside = {} if reply.tool_calls is None else {"tool_calls": reply.tool_calls}
+    return {
+        "scenario": scenario,
+        "request": key,
+        "number": number,
+        "text": reply.text,
+        "model": reply.model,
+        "input_tokens": reply.input_tokens,
+        "output_tokens": reply.output_tokens,
+        "cost_usd": reply.cost_usd,
+        "probabilities": reply.probabilities,
+        **beside,
+    }
 
 
 def cache_key(scenario: str, branch: str | None) -> str:
@@ -407,10 +422,12 @@ def _reply_of(call: Call) -> Reply:
     )
 
 
-def _entries(journal: Iterable[dict[str, Any]], kind: type[Reply] = Reply) -> Iterator[tuple[str, str, Reply]]:
+def _entries(
+    journal: Iterable[dict[str, Any]], kind: type[Reply] = Reply
+) -> Iterator[tuple[str, str, int | None, Reply]]:
     for entry in journal:
         try:
-            scenario, request = entry.pop("scenario"), entry.pop("request")
-            yield scenario, request, kind(**entry)
+            scenario, request, number = entry.pop("scenario"), entry.pop("request"), entry.pop("number", None)
+            yield scenario, request, number, kind(**entry)
         except (KeyError, TypeError):
             continue
