@@ -3,7 +3,7 @@
 A call that may be answered later is parked. When no program can go on, all that is parked goes to the batch API: one
 batch for each model and endpoint, or several where the API's limits ask for it. A program is *awake* while it can go on
 without an answer of a batch; the count of those is exact, so that no wave waits for a clock. What does not belong here:
-the batch API (``autograms.models.batches``), and how a batch is kept on disk (``in_flight``).
+how one batch is seen through (``carrier``), and how it is kept on disk (``in_flight``).
 """
 
 from __future__ import annotations
@@ -18,23 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autograms.conversation.atomic import replacing
-from autograms.errors import EndpointError, ModelError, ModelNameError
+from autograms.errors import ModelError
 from autograms.models.batches import MOST_BYTES, MOST_REQUESTS, Answer, Batch, BatchApi, line_of
-from autograms.models.retries import passes
+from autograms.simulation.carrier import Carrier, NotTaken
 from autograms.simulation.in_flight import Flight, Flights, batches_of, cancel_flight
 
 __all__ = ["Place", "Waves", "batches_of"]
 
-_FIRST_WAIT = 1.0
-_LONGER = 1.5
-_FAILED_LOOKS = 10
 _AT_ONCE = 256
 """Programs that go on before the event loop looks at anything else, such as an interrupt."""
-_QUEUE_IS_FULL = "token_limit_exceeded"
 _LINE_BYTES = 256
 """More than a line of a batch's file has besides the request."""
-_TOLD_PROBLEMS = 3
 
 _Group = tuple[str, str]
 """An endpoint, and a model there: a batch holds requests to one model."""
@@ -118,7 +112,7 @@ class Waves:
     def __init__(self, folder: Path, poll_seconds: float, *, fresh: bool = False) -> None:
         self._flights = Flights(folder)
         self._flights.clean()
-        self._poll_seconds = poll_seconds
+        self._carrier = Carrier(self._flights, poll_seconds)
         self._on_change: Callable[[str], None] = lambda text: None
         self._awake = 0
         self._nobody_awake = asyncio.Event()
@@ -260,105 +254,40 @@ class Waves:
     async def _carry(self, carried: _Carried) -> None:
         """See a batch through to its end."""
         flight, api = carried.flight, self._apis[carried.flight.endpoint]
-        if not carried.former:
-            await self._make(carried, api)
-        elif flight.batch is None:
-            # The earlier simulation was cut off between the request for the batch and its answer.
-            made = await api.find(flight.mark)
-            if made is None:
-                self._send_anew(carried)
-                return
-            flight.batch = made.id
-            self._flights.keep(flight)
-        batch = await self._watch(carried, api)
-        if batch.status == "failed":
-            self._after_failure(carried, batch)
-            return
-        try:
-            answers = dict(await api.answers(batch))
-        except EndpointError as error:
-            raise self._lost(flight, error) from None
-        await self._hand_out(carried, answers, batch)
 
-    async def _make(self, carried: _Carried, api: BatchApi) -> None:
-        """Upload the calls and make the batch; what is known of it is kept before it is made, and when it is."""
-        flight = carried.flight
-        file = self._flights.path(flight, ".jsonl")
-        with replacing(file) as lines:
-            lines.writelines(line_of(call.name, call.body) for call in carried.calls.values())
-        try:
-            uploaded = await api.upload(file)
-        finally:
-            file.unlink()
-        self._flights.keep(flight)
-        flight.batch = (await api.create(uploaded, flight.mark)).id
-        self._flights.keep(flight)
+        def seen(batch: Batch) -> None:
+            carried.batch = batch
+            self._tell()
 
-    def _send_anew(self, carried: _Carried) -> None:
-        """Park the calls of a batch that came to nothing."""
+        try:
+            if carried.former:
+                await self._carrier.find(flight, api)
+            else:
+                lines = (line_of(call.name, call.body) for call in carried.calls.values())
+                await self._carrier.make(flight, api, lines)
+            batch = await self._carrier.wait(flight, api, seen, former=carried.former)
+        except NotTaken as error:
+            self._send_anew(carried, error)
+        else:
+            await self._hand_out(carried, await self._carrier.answers(flight, api, batch), batch)
+
+    def _send_anew(self, carried: _Carried, error: NotTaken) -> None:
+        """Park the calls of a batch that came to nothing; one that was too large goes in halves, one by one.
+
+        Raises:
+            NotTaken: Where there is nothing to halve.
+        """
         self._drop(carried)
-        self._flights.forget(carried.flight)
+        flight = carried.flight
+        self._flights.forget(flight)
+        if error.too_large:
+            others = any(each.flight.group == flight.group for each in self._carried)
+            if len(flight.requests) == 1 and not others:
+                raise error
+            self._most[flight.group] = max(1, len(flight.requests) // (1 if others else 2))
         for call in list(carried.calls.values()):
             call.move(self._parked)
         self.alongside(0)
-
-    async def _watch(self, carried: _Carried, api: BatchApi) -> Batch:
-        """Look at a batch, ever more seldom, until it has ended."""
-        flight = carried.flight
-        assert flight.batch is not None
-        wait, failed = min(_FIRST_WAIT, self._poll_seconds), 0
-        resend = False
-        while True:
-            try:
-                batch = await api.look(flight.batch)
-            except EndpointError as error:
-                failed += 1
-                if failed >= _FAILED_LOOKS or not (error.status is None or passes(error.status)):
-                    raise self._lost(flight, error) from None
-            else:
-                failed = 0
-                if carried.batch is None:
-                    resend = carried.former and batch.status in ("cancelling", "cancelled")
-                carried.batch = batch
-                self._tell()
-                if batch.status == "cancelled" and not resend:
-                    raise EndpointError(
-                        f"the batch {flight} was cancelled at the endpoint; simulate again to take the answers that it "
-                        "gave, and to send the other calls again"
-                    )
-                if batch.ended:
-                    return batch
-            await asyncio.sleep(wait)
-            wait = min(wait * _LONGER, self._poll_seconds)
-
-    def _lost(self, flight: Flight, error: EndpointError) -> EndpointError:
-        if error.status is None or passes(error.status):
-            return EndpointError(f"{error}. The batch is kept: simulate again to take its answers", error.status)
-        return EndpointError(
-            f"{error}. It is the batch {flight}; remove {self._flights.path(flight)} to send its calls again",
-            error.status,
-        )
-
-    def _after_failure(self, carried: _Carried, batch: Batch) -> None:
-        """Send the calls of a batch that the endpoint did not take in smaller ones, where that helps.
-
-        Raises:
-            EndpointError: Where it does not.
-        """
-        flight = carried.flight
-        others = any(each.flight.group == flight.group for each in self._carried if each is not carried)
-        problems = "; ".join(batch.problems[:_TOLD_PROBLEMS]) or "the endpoint gave no reason"
-        if _QUEUE_IS_FULL in problems and (len(flight.requests) > 1 or others):
-            most = len(flight.requests) // (1 if others else 2)
-            self._most[flight.group] = max(1, most)
-            self._send_anew(carried)
-            return
-        self._flights.forget(flight)
-        kind = ModelNameError if "model_not_found" in problems else EndpointError
-        raise kind(
-            f"the endpoint refused the batch {flight}: {problems}; none of its calls was made. Correct what it names, "
-            "and simulate again: everything answered before is kept"
-        )
 
     async def _hand_out(self, carried: _Carried, answers: dict[str, Answer], batch: Batch) -> None:
         """Wake the programs whose calls a batch carried."""
@@ -370,7 +299,8 @@ class Waves:
             call.settled = True
         # All at once: nobody sends the next wave before the last of this one has its answer.
         self._awake += len(calls)
-        self._taken.append(carried.flight)
+        if wanted.issuperset(answers):
+            self._taken.append(carried.flight)
         nothing = Answer(0, {"error": f"the batch {carried.flight.batch} is {batch.status}, and has no answer to it"})
         for number, call in enumerate(calls, start=1):
             if not call.future.done():

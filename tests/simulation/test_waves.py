@@ -24,6 +24,8 @@ from autograms.simulation.scenarios import scenarios_from_rows
 from tests.endpoint import Endpoint
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at
 from tests.simulation.test_simulator import without_times
+from tests.simulation.test_tools import CHATBOT as WITH_TOOLS
+from tests.simulation.test_tools import RULES
 
 ASKING_USER = """
 @autograms_function()
@@ -364,6 +366,16 @@ def test_answers_that_were_not_written_yet_are_taken_again(simulate, endpoint, m
     assert endpoint.stats()["requests"] == 4 * CALLS
 
 
+def test_what_a_budget_leaves_under_way_is_taken_by_a_later_run(simulate, endpoint, monkeypatch, tmp_path):
+    interrupted(simulate, monkeypatch, "look")
+    assert simulate(budget=Budget(calls=2)).progress.truncated == 4
+    assert len(list((tmp_path / "calls.batches").glob("*.json"))) == 1
+    assert simulate(budget=Budget(calls=2)).progress.paid == 2
+    simulate()
+    assert endpoint.stats()["requests"] == 4 * CALLS
+    assert not (tmp_path / "calls.batches").exists()
+
+
 def test_the_same_question_of_two_conversations_has_two_answers(simulate, endpoint, monkeypatch):
     body = '@autograms_function()\ndef chatbot():\n    reply_instruction("Say hello.")\n'
     rows = [{"seed": seed, "num_turns": 1} for seed in range(5)]
@@ -625,6 +637,18 @@ def test_dollars_are_not_overspent_in_waves(simulate, endpoint):
     spent = simulate(10, model=model, budget=Budget(usd=0.0003)).progress
     assert 0 < spent.cost_usd <= 0.0003
     assert spent.truncated > 0
+
+
+def test_calls_with_tools_go_in_waves(simulate, endpoint, tmp_path):
+    bodies = [WITH_TOOLS.format(runs=str(tmp_path / name)) for name in ("batched", "at once")]
+    endpoint.script(answers=RULES)
+    batched = simulate(3, bot=bodies[0], turns=2)
+    assert {memory.status for memory in batched.memories} == {"completed"}
+    assert made(endpoint) == [3] * 4
+    at_once = simulate(3, bot=bodies[1], turns=2, batch=False, journal=tmp_path / "online.journal")
+    assert [memory.to_dict() for memory in without_costs(batched.memories)] == [
+        memory.to_dict() for memory in without_costs(at_once.memories)
+    ]
 
 
 def test_embeddings_are_sent_at_once(simulate, endpoint):
