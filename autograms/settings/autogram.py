@@ -52,6 +52,10 @@ class AutogramSettings(Strict):
         user_model: ``provider/model`` that plays the user; as ``model`` where unset.
         base_url: URL of an OpenAI-compatible endpoint.
         concurrency: Conversations that are simulated at once, at the most.
+        engine: Where it is simulated: ``local`` in one process, or ``ray`` on a cluster.
+        ray_address: The cluster, ``HOST:6379`` or ``auto``; that of ``RAY_ADDRESS`` where unset, or else one on this
+            machine for the time of the simulation.
+        ray_workers: Worker processes on the cluster; as many as this machine has CPUs where unset.
         batch: Send the calls of ``openai`` models through their endpoints' batch APIs, at half the price: all
             conversations run at once, and advance in waves.
         batch_poll_seconds: Longest wait between two looks at a batch.
@@ -84,6 +88,9 @@ class AutogramSettings(Strict):
     user_model: str | None = None
     base_url: str | None = None
     concurrency: int = Field(default=64, ge=1)
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    ray_workers: int | None = Field(default=None, ge=1)
     batch: bool = False
     batch_poll_seconds: float = Field(default=60.0, gt=0)
     on_userbot_fault: Literal["keep", "drop", "retry"] = "keep"

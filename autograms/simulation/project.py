@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autograms.autogram import Autogram
 from autograms.errors import ScenarioError, SettingsError
@@ -20,6 +20,9 @@ from autograms.simulation.budget import Budget
 from autograms.simulation.plan import unasked_model
 from autograms.simulation.scenarios import Scenario, load_scenarios, plain_scenarios, sample_scenarios
 from autograms.simulation.simulator import Simulator
+
+if TYPE_CHECKING:
+    from autograms.simulation.ray_engine import RayEngine
 
 __all__ = ["budget_of", "open_simulator", "scenarios_of"]
 
@@ -64,6 +67,7 @@ def open_simulator(
         on_userbot_fault=settings.on_userbot_fault,
         branches=None if settings.branches is None else Branches(settings.branches.at, settings.branches.n),
         student=_student(settings, unasked),
+        engine=_engine(settings),
         batch=settings.batch,
         batch_poll_seconds=settings.batch_poll_seconds,
     )
@@ -104,6 +108,14 @@ def budget_of(settings: AutogramSettings) -> Budget:
 
 def _model(name: str, unasked: bool) -> Model | str:
     return unasked_model(name) if unasked else name
+
+
+def _engine(settings: AutogramSettings) -> RayEngine | None:
+    if settings.engine == "local":
+        return None
+    from autograms.simulation.ray_engine import RayEngine
+
+    return RayEngine(settings.ray_address, settings.ray_workers)
 
 
 def _student(settings: AutogramSettings, unasked: bool) -> Model | None:

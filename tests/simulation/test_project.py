@@ -4,6 +4,7 @@ from autograms.errors import SettingsError
 from autograms.settings import load_project
 from autograms.simulation.budget import Budget
 from autograms.simulation.project import budget_of, open_simulator, scenarios_of
+from autograms.simulation.ray_engine import RayEngine
 
 PROGRAM = 'def chatbot():\n    while True:\n        reply("hello")\n'
 
@@ -55,3 +56,12 @@ def test_branches_and_a_student_come_from_the_settings(project):
     found = project('branches = { at = "turn", n = 2 }\nrejected = "student"\nstudent = "openai/small"')
     simulator = open_simulator(found, "bot", unasked=True)
     assert (simulator.branches.at, simulator.branches.n, simulator.student.name) == ("turn", 2, "openai/small")
+
+
+def test_the_engine_is_a_setting(project):
+    assert open_simulator(project(), "bot").engine is None
+    simulator = open_simulator(project('engine = "ray"\nray_address = "h:6379"\nray_workers = 3'), "bot")
+    assert simulator.engine == RayEngine("h:6379", 3)
+    assert open_simulator(project('engine = "ray"'), "bot", deployed="offline/demo").engine is None
+    with pytest.raises(SettingsError, match=r"engine.*'local' or 'ray'"):
+        project('engine = "spark"').settings("bot")

@@ -29,6 +29,13 @@ class Fault(StrEnum):
     retry = "retry"
 
 
+class Engine(StrEnum):
+    """Where conversations are simulated."""
+
+    local = "local"
+    ray = "ray"
+
+
 def simulate(
     autogram_file: Annotated[
         Path, typer.Option("--autogram_file", help="The chatbot's program: it defines chatbot().")
@@ -80,6 +87,17 @@ def simulate(
         Path | None, typer.Option("--user_memory_file", help="Saved conversation that the user goes on from.")
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Conversations at once, at the most.")] = 64,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Where to simulate: in this process, or on a Ray cluster.")
+    ] = Engine.local,
+    ray_address: Annotated[
+        str | None,
+        typer.Option("--ray_address", help="The cluster, HOST:6379 or auto; RAY_ADDRESS, or one of its own, else."),
+    ] = None,
+    ray_workers: Annotated[
+        int | None,
+        typer.Option("--ray_workers", min=1, help="Workers on the cluster; as many as there are CPUs where unset."),
+    ] = None,
     batch: Annotated[
         bool, typer.Option("--batch", help="Send the calls through the batch API, at half the price, in waves.")
     ] = False,
@@ -127,6 +145,7 @@ def simulate(
     from autograms.models import resolve_model
     from autograms.simulation.branching import Branches
     from autograms.simulation.budget import Budget
+    from autograms.simulation.ray_engine import RayEngine
     from autograms.simulation.scenarios import plain_scenarios
     from autograms.simulation.simulator import Simulator
 
@@ -165,6 +184,7 @@ def simulate(
         on_userbot_fault=on_userbot_fault.value,
         branches=None if branch_at is None else Branches(branch_at, branches),
         student=None if student is None else resolve_model(student, base_url=base_url),
+        engine=RayEngine(ray_address, ray_workers) if engine is Engine.ray else None,
         batch=batch,
         batch_poll_seconds=batch_poll_seconds,
     )
