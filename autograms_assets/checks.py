@@ -56,14 +56,21 @@ def memory_verdicts(memories: "Sequence[Memory]") -> tuple[Verdict, ...]:
     """Return what the checks of ``conversation_memories`` find."""
     failed = [memory for memory in memories if memory.status == "failed"]
     completed = sum(memory.status == "completed" for memory in memories)
-    reasons = Counter(f"{memory.error}: {memory.error_message}" for memory in failed).most_common(3)
+    reasons = Counter(_reason(memory) for memory in failed).most_common(3)
     told = f"{len(failed)} of {len(memories)} conversations failed"
     if reasons:
-        told += "; most often: " + "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        told += f"; most often: {listed}. The column error_message of the table has what they said"
     return (
         Verdict("some_completed", completed > 0, f"{completed} of {len(memories)} conversations were completed"),
         Verdict("few_failed", len(failed) <= _MOST_FAILURES * len(memories), told, error=False),
     )
+
+
+def _reason(memory: "Memory") -> str:
+    """Return why a conversation failed, without its message: that may quote prompts and answers, and this is logged."""
+    side = f" of the {memory.error_side}" if memory.error_side else ""
+    return f"{memory.error}{side}" + (f" at {memory.error_place}" if memory.error_place else "")
 
 
 def sft_checks() -> list[dg.AssetCheckSpec]:

@@ -181,7 +181,9 @@ def _summary(simulation: "Simulation", planned: dict[str, Any]) -> dict[str, Any
 
 def _samples(memories: "Sequence[Memory]") -> dict[str, Any]:
     chosen = [memory for memory in memories if memory.turns][:: max(1, len(memories) // _SAMPLES)][:_SAMPLES]
-    return {f"sample {number}": {"md": _as_markdown(memory)} for number, memory in enumerate(chosen, start=1)}
+    samples = {f"sample {number}": {"md": _as_markdown(memory)} for number, memory in enumerate(chosen, start=1)}
+    failed = next((memory for memory in memories if memory.status == "failed" and memory not in chosen), None)
+    return samples if failed is None else {**samples, "a failed conversation": {"md": _as_markdown(failed)}}
 
 
 def _told(memory: "Memory") -> str:

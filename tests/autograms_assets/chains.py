@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Outcome:
         versions: By asset, its data version.
         checks: By ``asset:check``, whether it passed.
         failures: By step, the failure's message.
+        told: By ``asset:check``, what it found.
     """
 
     success: bool
@@ -33,6 +35,7 @@ class Outcome:
     versions: dict[str, str]
     checks: dict[str, bool]
     failures: dict[str, str]
+    told: dict[str, str]
 
     @property
     def made(self) -> set[str]:
@@ -92,11 +95,14 @@ def _outcome(result: dg.ExecuteInProcessResult) -> Outcome:
         data = event.step_failure_data
         described = data.user_failure_data.description if data.user_failure_data else None
         failures[str(event.step_key)] = described or str(data.error)
-    checks = {
-        f"{check.asset_key.to_user_string()}:{check.check_name}": check.passed
-        for check in result.get_asset_check_evaluations()
-    }
-    return Outcome(result.success, metadata, versions, checks, failures)
+    found = {f"{check.asset_key.to_user_string()}:{check.check_name}": check for check in _checks(result)}
+    checks = {name: check.passed for name, check in found.items()}
+    told = {name: check.description or "" for name, check in found.items()}
+    return Outcome(result.success, metadata, versions, checks, failures, told)
+
+
+def _checks(result: dg.ExecuteInProcessResult) -> Sequence[dg.AssetCheckEvaluation]:
+    return result.get_asset_check_evaluations()
 
 
 def scenario_rows(*items: str) -> str:

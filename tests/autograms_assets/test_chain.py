@@ -213,6 +213,21 @@ def test_failed_conversations_are_counted_and_block(chain: Chain, project: Scrat
     assert "sft_dataset" not in outcome.metadata
 
 
+ANSWER = "the customer's own words"
+
+
+def test_what_failed_conversations_say_is_told_by_no_check(chain: Chain, project: ScratchProject) -> None:
+    project.add("desk", RAISES.replace("the rules end here", ANSWER))
+    outcome = chain.run("autogram", "scenarios", "conversation_memories")
+    told = outcome.told["conversation_memories:few_failed"]
+    assert "10 of 10 conversations failed; most often: RuntimeError of the chatbot at " in told
+    assert "desk.py:" in told
+    assert ANSWER not in " ".join([*outcome.told.values(), *outcome.failures.values()])
+    project.add("desk", RAISES.replace("    raise", '    if "clock" in extract_last_user_reply(): raise'))
+    shown = chain.run("autogram", "scenarios", "conversation_memories").metadata["conversation_memories"]
+    assert "the rules end here" in shown["a failed conversation"]
+
+
 def test_a_few_failures_are_a_warning(chain: Chain, project: ScratchProject) -> None:
     project.add("desk", RAISES.replace("    raise", '    if "lamp" in extract_last_user_reply(): raise'))
     outcome = chain.run()
