@@ -257,3 +257,15 @@ def test_a_plan_that_cannot_be_made_says_why_and_fails_nothing(
     outcome = paying.run("autogram", "scenarios")
     assert outcome.success, outcome.failures
     assert re.match(f".*{why}", outcome.metadata["scenarios"]["plan"])
+
+
+@pytest.mark.long
+def test_a_cluster_makes_the_same(paying: Chain, endpoint: Endpoint, project: ScratchProject) -> None:
+    pytest.importorskip("ray", reason='Ray is not installed: pip install -e ".[ray]"')
+    alone = paying.run(*UP_TO_MEMORIES)
+    project.edit("autograms.toml", "base_url", 'engine = "ray"\nray_workers = 2\nbase_url')
+    assert paid(paying, endpoint) == 0  # the result does not depend on the engine
+    forced = {"autograms/force": "true"}
+    assert paid(paying, endpoint, tags=forced) == CALLS * len(ITEMS)
+    again = paying.run(*UP_TO_MEMORIES, tags=forced)
+    assert again.versions["conversation_memories"] == alone.versions["conversation_memories"]
