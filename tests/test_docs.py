@@ -18,7 +18,7 @@ def blocks(page):
 def test_one_page_a_group():
     assert {page.stem for page in PAGES} == {
         *("index", "speech", "thought", "decisions", "structured", "direct", "control", "history", "state"),
-        *("supervisors", "suspending"),
+        *("supervisors", "suspending", "tools"),
     }
 
 
