@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from autograms.conversation.parquet import read_memories
 from autograms.conversation.pickle_file import load_pickle
 from tests.cli.conftest import Run
@@ -160,3 +162,18 @@ def test_wrong_scenarios_are_left_out_and_named(run: Run, chatbot: Path, userbot
     assert "num_turns is 'many'" in ended.err
     assert "2 of the 3 scenarios" in ended.out
     assert len(read_memories(tmp_path / "d" / "memories.parquet")) == 2
+
+
+@pytest.mark.long
+def test_a_cluster_writes_the_same(
+    run: Run, chatbot: Path, userbot: Path, scenarios: Path, simulated: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason='Ray is not installed: pip install -e ".[ray]"')
+    ended = run(
+        *("simulate", "--autogram_file", chatbot, "--userbot_file", userbot, "--simulation_list_file", scenarios),
+        *("--model", "offline/demo", "--save_dir", tmp_path / "d", "--engine", "ray", "--ray_workers", 2),
+    )
+    assert (ended.status, ended.err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "d").iterdir()) == sorted(path.name for path in simulated.iterdir())
+    for path in simulated.glob("*.pkl"):
+        assert load_pickle(tmp_path / "d" / path.name) == load_pickle(path)
