@@ -102,8 +102,7 @@ def _tokenizer_version(model: str) -> str:
 
 
 def _made(kind: Literal["sft", "dpo"], memories: Stored, settings: DatasetSettings, model: str | None) -> Made:
-    from autograms.conversation.parquet import stream_memories
-    from autograms.datasets import build_dpo, build_sft
+    from autograms.datasets import build_dpo, build_sft, stream_for_rows
 
     build: Callable[..., BuiltDataset] = build_dpo if kind == "dpo" else build_sft
     count_tokens = None
@@ -111,8 +110,8 @@ def _made(kind: Literal["sft", "dpo"], memories: Stored, settings: DatasetSettin
         from autograms.finetuning import token_counter
 
         unlimited = settings.model_copy(update={"max_tokens_total": None})
-        count_tokens = token_counter(model, lambda: build(stream_memories(memories.path), unlimited).table, kind)
-    built = build(stream_memories(memories.path), settings, count_tokens=count_tokens)
+        count_tokens = token_counter(model, lambda: build(stream_for_rows(memories.path), unlimited).table, kind)
+    built = build(stream_for_rows(memories.path), settings, count_tokens=count_tokens)
     table = built.table
     version = table_version(table, without=_NOT_CONTENT)
     return Made(version, _summary(built, kind), row_verdicts(kind, table), table)

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from autograms.conversation.parquet import stream_memories, write_memories
 from autograms.conversation.record import NONE, Call, Memory, Prompt, Turn
-from autograms.datasets import build_sft, stream_dpo, stream_sft
+from autograms.datasets import build_sft, stream_dpo, stream_for_rows, stream_sft
 from autograms.settings import DatasetSettings
 
 CALLS_A_TURN = ("yes_or_no", "reply_instruction")
@@ -119,12 +119,12 @@ def main() -> None:
         line("stream_memories (calls)", reading, calls)
         seconds, built = measure(lambda: sum(map(len, stream_sft(conversations(count, turns), settings).batches)))
         line("stream_sft", seconds - making, built)
-        seconds, built = measure(lambda: sum(map(len, stream_sft(stream_memories(path), settings).batches)))
+        seconds, built = measure(lambda: sum(map(len, stream_sft(stream_for_rows(path), settings).batches)))
         line("Parquet to SFT rows", seconds, built)
         target = Path(folder) / "sft.parquet"
-        seconds, built = measure(lambda: rows_to_file(target, stream_memories(path), settings))
+        seconds, built = measure(lambda: rows_to_file(target, stream_for_rows(path), settings))
         line("Parquet to SFT rows in Parquet", seconds, built)
-        seconds, built = measure(lambda: sum(map(len, stream_dpo(stream_memories(path), settings).batches)))
+        seconds, built = measure(lambda: sum(map(len, stream_dpo(stream_for_rows(path), settings).batches)))
         line("Parquet to DPO rows", seconds, built)
         print(f"conversations: {path.stat().st_size / calls:.0f} bytes a call; ", end="")
         print(f"SFT rows: {target.stat().st_size / calls:.0f} bytes a row")

@@ -6,6 +6,7 @@ What does not belong here: the files' formats (``autograms.conversation``).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,15 @@ from autograms.errors import RecordError, SettingsError
 if TYPE_CHECKING:
     from autograms.conversation.record import Memory
 
-__all__ = ["JOURNAL", "TABLE", "read_results", "read_saved_conversation", "refuse_results", "write_results"]
+__all__ = [
+    "JOURNAL",
+    "TABLE",
+    "read_results",
+    "read_saved_conversation",
+    "refuse_results",
+    "stream_results",
+    "write_results",
+]
 
 TABLE = "memories.parquet"
 """All conversations of the folder."""
@@ -63,16 +72,36 @@ def read_results(folder: Path) -> list[Memory]:
     from autograms.conversation.parquet import read_memories
     from autograms.conversation.pickle_file import load_pickle
 
+    found = _found(folder)
+    return list(read_memories(found)) if isinstance(found, Path) else [load_pickle(path) for path in found]
+
+
+def stream_results(folder: Path) -> Iterator[Memory]:
+    """Read a folder's conversations as :func:`read_results` does, a few hundred at a time, as far as rows need them.
+
+    Raises:
+        SettingsError: Where the folder is missing or holds no conversations.
+        RecordError: Where a file cannot be read.
+    """
+    from autograms.conversation.pickle_file import load_pickle
+    from autograms.datasets import stream_for_rows
+
+    found = _found(folder)
+    return stream_for_rows(found) if isinstance(found, Path) else map(load_pickle, found)
+
+
+def _found(folder: Path) -> Path | list[Path]:
+    """Return the table of a folder, else its ``.pkl`` files."""
     if not folder.is_dir():
         raise SettingsError(f"no folder {folder}: expected one that a simulation wrote (see --save_dir)")
     if (folder / TABLE).is_file():
-        return list(read_memories(folder / TABLE))
+        return folder / TABLE
     files = sorted(folder.glob("*.pkl"), key=_number)
     if not files:
         raise SettingsError(
             f"{folder} holds no conversations: expected {TABLE} or example0.pkl; simulate some with --save_dir {folder}"
         )
-    return [load_pickle(path) for path in files]
+    return files
 
 
 def read_saved_conversation(path: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograms.cli.options import ProviderType, RowKind
-from autograms.cli.results import read_results
+from autograms.cli.results import stream_results
 
 if TYPE_CHECKING:
     from autograms.datasets import BuiltDataset
@@ -32,14 +32,13 @@ def build_rows(save_dir: Path, settings: DatasetSettings, *, kind: RowKind, mode
     from autograms.datasets import build_dpo, build_sft
 
     build = build_dpo if kind == "dpo" else build_sft
-    memories = read_results(save_dir)
     count_tokens = None
     if settings.max_tokens_total is not None and model is not None:
         from autograms.finetuning.counting import token_counter
 
         unlimited = settings.model_copy(update={"max_tokens_total": None})
-        count_tokens = token_counter(model, lambda: build(memories, unlimited).table, kind)
-    built = build(memories, settings, count_tokens=count_tokens)
+        count_tokens = token_counter(model, lambda: build(stream_results(save_dir), unlimited).table, kind)
+    built = build(stream_results(save_dir), settings, count_tokens=count_tokens)
     print(built.report.as_markdown())
     return built
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-__all__ = ["list_column", "split_list", "struct_column", "text_column", "text_list_column"]
+__all__ = ["list_column", "split_list", "split_tuples", "struct_column", "text_column", "text_list_column"]
 
 Item = TypeVar("Item")
 
@@ -54,6 +54,16 @@ def split_list(column: pa.Array, items: Sequence[Item]) -> Iterator[list[Item]]:
     for length in _lengths(column):
         yield list(items[start : start + length])
         start += length
+
+
+def split_tuples(column: pa.Array, items: Sequence[Item]) -> list[tuple[Item, ...]]:
+    """Deal ``items`` back out as :func:`split_list` does, as tuples; most of them are empty, and one object."""
+    rows: list[tuple[Item, ...]] = []
+    start = 0
+    for length in _lengths(column):
+        rows.append(tuple(items[start : start + length]) if length else ())
+        start += length
+    return rows
 
 
 def _lengths(column: Any) -> list[int]:

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from functools import partial
+from itertools import chain, islice, repeat
 from operator import attrgetter
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
 from autograms.conversation.atomic import AnyPath, replacing, storage_path
-from autograms.conversation.columns import list_column, split_list, struct_column, text_column, text_list_column
+from autograms.conversation.columns import (
+    list_column,
+    split_list,
+    split_tuples,
+    struct_column,
+    text_column,
+    text_list_column,
+)
 from autograms.conversation.garbage import collecting_seldom
 from autograms.conversation.record import SCHEMA_VERSION, Call, Memory, Prompt, Turn
 from autograms.errors import RecordError
@@ -34,6 +42,8 @@ __all__ = [
     "table_to_memories",
     "write_memories",
 ]
+
+Item = TypeVar("Item")
 
 _VERSION_KEY = b"autograms.schema_version"
 _ROWS_AT_ONCE = 512
@@ -193,19 +203,19 @@ def table_to_memories(table: pa.Table) -> list[Memory]:
 
 
 def _memories(table: pa.Table, where: str) -> Iterator[Memory]:
-    for batch in _conform(table, where).to_batches():
+    for batch in _conform(table, where, MEMORY_SCHEMA).to_batches():
         yield from _batch_memories(batch)
 
 
-def _conform(table: pa.Table, where: str) -> pa.Table:
+def _conform(table: pa.Table, where: str, schema: pa.Schema) -> pa.Table:
     for name in _LATER:
-        if name not in table.column_names:
+        if name in schema.names and name not in table.column_names:
             table = table.append_column(name, pa.array([None] * table.num_rows, _PLAIN_TYPES[name]))
-    missing = [name for name in MEMORY_SCHEMA.names if name not in table.column_names]
+    missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise RecordError(f"{where} holds no conversations: the columns {', '.join(missing)} are missing")
     try:
-        table = table.select(MEMORY_SCHEMA.names).cast(MEMORY_SCHEMA)
+        table = table.select(schema.names).cast(schema)
     except (pa.ArrowException, ValueError) as error:
         raise RecordError(f"{where} holds no conversations: {error}") from None
     _refuse_newer(max((version for version in table["version"].to_pylist() if version), default=0), where)
@@ -220,30 +230,45 @@ def _refuse_newer(version: int, where: str) -> None:
 
 
 def _batch_memories(batch: pa.RecordBatch) -> Iterator[Memory]:
-    plain = [batch.column(name).to_pylist() for name in _PLAIN_TYPES]
-    messages, history = batch.column("messages"), batch.column("history")
+    names = [name for name in _PLAIN_TYPES if name in batch.schema.names]
+    plain = [batch.column(name).to_pylist() for name in names]
     nested = zip(
-        split_list(messages, list(zip(*_fields(messages), strict=True))),
-        split_list(history, list(zip(*_fields(history), strict=True))),
-        split_list(batch.column("calls"), list(map(Call, *_fields(batch.column("calls"), Call)))),
-        split_list(batch.column("turns"), list(map(Turn, *_fields(batch.column("turns"), Turn)))),
+        _tuples_of(batch.column("messages")),
+        _tuples_of(batch.column("history")),
+        split_list(batch.column("calls"), _objects(batch.column("calls"), Call)),
+        _turns_of(batch),
         strict=True,
     )
     for values, (pool, nodes, calls, turns) in zip(zip(*plain, strict=True), nested, strict=True):
-        memory = Memory(**dict(zip(_PLAIN_TYPES, values, strict=True)))
+        memory = Memory(**dict(zip(names, values, strict=True)))
         memory.findings = memory.findings or []
         memory.messages, memory.history, memory.calls, memory.turns = pool, nodes, calls, turns
         yield memory
 
 
-def _fields(column: Any, kind: type[Call] | type[Turn] | None = None) -> list[list[Any]]:
+def _turns_of(batch: pa.RecordBatch) -> Iterable[list[Turn]]:
+    if "turns" not in batch.schema.names:
+        return ([] for _ in range(len(batch)))
+    return split_list(batch.column("turns"), _objects(batch.column("turns"), Turn))
+
+
+def _tuples_of(column: Any) -> Iterator[list[tuple[Any, ...]]]:
+    return split_list(column, list(zip(*map(_values, column.flatten().flatten()), strict=True)))
+
+
+def _objects(column: Any, kind: type[Item]) -> list[Item]:
+    """Return the items of a list column; what the column has no field for keeps its default."""
     items = column.flatten()
-    columns = [_values(field) for field in items.flatten()]
-    if kind is not None:
-        defaults = kind.__dataclass_fields__
-        for index, field in enumerate(items.type):
-            columns[index] = _filled(columns[index], defaults[field.name].default)
-    return columns
+    columns = {field.name: values for field, values in zip(items.type, items.flatten(), strict=True)}
+    return list(
+        map(
+            kind,
+            *(
+                _filled(_values(columns[name]), field.default) if name in columns else repeat(field.default)
+                for name, field in kind.__dataclass_fields__.items()  # type: ignore[attr-defined]
+            ),
+        )
+    )
 
 
 def _filled(values: list[Any], default: Any) -> list[Any]:
@@ -254,10 +279,11 @@ def _filled(values: list[Any], default: Any) -> list[Any]:
 
 def _values(column: Any) -> list[Any]:
     if column.type == _PROMPT:
-        return list(map(Prompt, *(field.to_pylist() for field in column.flatten())))
+        parts = zip(*(field.to_pylist() for field in column.flatten()), strict=True)
+        return list(map(partial(tuple.__new__, Prompt), parts))  # many, and Prompt's own constructor is Python
     if pa.types.is_list(column.type):
         texts = _values(column.flatten())
-        return list(map(tuple, split_list(column, texts))) if texts else [()] * len(column)
+        return split_tuples(column, texts) if texts else [()] * len(column)
     if column.null_count == len(column):
         return [None] * len(column)
     return _shared(column) if column.type == pa.string() else column.to_pylist()
@@ -310,17 +336,42 @@ def read_memories(path: AnyPath | UPath) -> list[Memory]:
     return list(stream_memories(path))
 
 
-def stream_memories(path: AnyPath | UPath) -> Iterator[Memory]:
+def stream_memories(path: AnyPath | UPath, *, leave_out: Sequence[str] = ()) -> Iterator[Memory]:
     """Read the conversations of a Parquet file a few hundred at a time.
+
+    Args:
+        path: The file.
+        leave_out: What need not be read and keeps its default: attributes of a memory (``turns``) or of its calls
+            (``calls.request``).
 
     Raises:
         RecordError: As :func:`read_memories`.
     """
+    schema = _without(leave_out)
     with _reading(path) as source:
         _check_file(source, path)
-        known = [name for name in source.schema_arrow.names if name in MEMORY_SCHEMA.names]
-        for batch in source.iter_batches(_ROWS_AT_ONCE, columns=known):
-            yield from _memories(pa.Table.from_batches([batch]), str(path))
+        for batch in source.iter_batches(_ROWS_AT_ONCE, columns=_paths(source, schema)):
+            table = _conform(pa.Table.from_batches([batch]), str(path), schema)
+            for part in table.to_batches():
+                yield from _batch_memories(part)
+
+
+def _without(leave_out: Sequence[str]) -> pa.Schema:
+    fields = [field for field in MEMORY_SCHEMA if field.name not in leave_out]
+    calls = [field for field in _CALL if f"calls.{field.name}" not in leave_out]
+    shapes = {"calls": pa.list_(pa.struct(calls))}
+    return pa.schema([field.with_type(shapes.get(field.name, field.type)) for field in fields])
+
+
+def _paths(source: pq.ParquetFile, wanted: pa.Schema) -> list[str]:
+    """Return the leaves of a file that are read: those of whole columns, and of the calls those that are wanted."""
+    calls = {field.name for field in wanted.field("calls").type.value_type}
+    paths = [source.schema.column(leaf).path.split(".") for leaf in range(len(source.schema))]
+    return [
+        ".".join(path)
+        for path in paths
+        if path[0] in wanted.names and (path[0] != "calls" or len(path) < 4 or path[3] in calls)
+    ]
 
 
 def read_table(path: AnyPath | UPath, *, columns: Sequence[str] | None = None) -> pa.Table:

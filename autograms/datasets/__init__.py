@@ -7,6 +7,7 @@ from autograms.datasets.export import export_jsonl
 from autograms.datasets.report import DatasetReport
 from autograms.datasets.rows import DPO_SCHEMA, SFT_SCHEMA, chat_messages
 from autograms.datasets.sft import build_sft, stream_sft
+from autograms.datasets.source import stream_for_rows
 
 __all__ = [
     "DPO_SCHEMA",
@@ -21,5 +22,6 @@ __all__ = [
     "check_rows",
     "export_jsonl",
     "stream_dpo",
+    "stream_for_rows",
     "stream_sft",
 ]

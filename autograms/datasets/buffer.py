@@ -35,39 +35,35 @@ class RowBuffer:
 
     Args:
         schema: ``SFT_SCHEMA`` or ``DPO_SCHEMA``; ``split`` is left empty.
+
+    Attributes:
+        messages: The messages that the prompts of rows number; they are added before the rows are.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
         self._answers = [name for name in ("completion", "chosen", "rejected") if name in schema.names]
         self._batches: deque[pa.Buffer] = deque()
+        self.messages: list[RowMessage] = []
         self._clear()
 
     def _clear(self) -> None:
         self._rows: list[Row] = []
         self._autograms: list[str] = []
         self._scenarios: list[str] = []
-        self._messages: list[RowMessage] = []
+        self.messages.clear()
         self._prompts: list[int] = []
         self._characters = 0
 
-    def extend(self, memory: Memory, rows: list[Row], messages: list[RowMessage]) -> None:
-        """Add the rows of a conversation.
-
-        Args:
-            memory: The conversation.
-            rows: Its rows.
-            messages: The messages that the rows' prompts number.
-        """
+    def extend(self, memory: Memory, rows: list[Row]) -> None:
+        """Add the rows of a conversation; ``messages`` may be empty afterwards."""
         self._rows += rows
         self._autograms += [memory.autogram] * len(rows)
         self._scenarios += [memory.scenario] * len(rows)
-        start = len(self._messages)
-        self._messages += messages
         for row in rows:
-            self._prompts += [start + number for number in row[3]]
+            self._prompts += row[3]
         if rows:
-            self._characters += len(rows) * sum([len(messages[number][1] or "") for number in rows[-1][3]])
+            self._characters += len(rows) * sum([len(self.messages[number][1] or "") for number in rows[-1][3]])
         if len(self._rows) >= _ROWS_AT_ONCE or self._characters >= _CHARACTERS_AT_ONCE:
             self._flush()
 
@@ -88,7 +84,7 @@ class RowBuffer:
         return text_list_column(values) if pa.types.is_list(field.type) else pa.array(values, field.type)
 
     def _prompt_column(self) -> pa.Array:
-        parts = [text_column(list(map(itemgetter(part), self._messages))) for part in range(3)]
+        parts = [text_column(list(map(itemgetter(part), self.messages))) for part in range(3)]
         messages = struct_column(MESSAGE, parts).take(pa.array(self._prompts, pa.int32()))
         return list_column([len(row[3]) for row in self._rows], messages)
 
@@ -126,7 +122,7 @@ def _tools_text(params: str) -> str | None:
 
 def _packed(batch: pa.RecordBatch) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
         writer.write_batch(batch)
     return sink.getvalue()

@@ -122,6 +122,7 @@ class _Builder:
         self.schema = schema
         self.count_tokens = count_tokens
         self.buffer = RowBuffer(schema)
+        self.prompts = PromptReader(self.buffer.messages)
         self.groups = Groups(settings)
         self.near = None if settings.near_duplicates is None else NearDuplicates(settings.near_duplicates)
         self.paired: set[int] = set()
@@ -146,10 +147,13 @@ class _Builder:
         _require_tree(memory)
         self._met[memory.autogram, memory.scenario] += 1
         origin = f"{memory.autogram}\0{memory.scenario}\0{self._met[memory.autogram, memory.scenario]}\0"
-        self._seen_tags.update(*map(_TAGS, memory.calls))
-        self._seen_primitives.update(map(_PRIMITIVE, memory.calls))
+        if self.selection.query.tags:
+            self._seen_tags.update(*map(_TAGS, memory.calls))
+        if self.selection.named_primitives:
+            self._seen_primitives.update(map(_PRIMITIVE, memory.calls))
         rows: list[Row] = []
-        group, prompts = None, PromptReader(memory)
+        group = None
+        self.prompts.open(memory)
         for index, call in enumerate(memory.calls):
             reason = self.selection.refuses(call)
             if reason is not None:
@@ -157,32 +161,32 @@ class _Builder:
                 continue
             if group is None:
                 group = self.groups.add(memory)
-            prompt = _read(prompts, memory, index, call)
-            self._add_call(index, call, group, prompt, prompts, origin, rows)
-        self.buffer.extend(memory, rows, prompts.messages)
+            self._add_call(index, call, group, _read(self.prompts, memory, index, call), origin, rows)
+        self.buffer.extend(memory, rows)
 
     def _add_call(
-        self, index: int, call: Call, group: int, prompt: list[int], prompts: PromptReader, origin: str, rows: list[Row]
+        self, index: int, call: Call, group: int, read: tuple[list[int], int], origin: str, rows: list[Row]
     ) -> None:
-        asked = prompts.hash(prompt)
+        prompt, asked = read
+        messages = self.prompts.messages
         number = len(self.call_group)
         self.call_group.append(group)
         self.call_text.append(hash((asked, call.output)))
         self.call_primitive.append(self.primitives.setdefault(call.primitive, len(self.primitives)))
         if self.near is not None:
-            self.near.add(self.report.conversations, call, [prompts.messages[message] for message in prompt])
+            self.near.add(self.report.conversations, call, [messages[message] for message in prompt])
         if call.rejected and group not in self.paired and any(differs(call, rejected) for rejected in call.rejected):
             self.paired.add(group)
         for answers in self.answers(call, self.report.dropped):
             self.row_call.append(number)
             self.row_content.append(hash((asked, answers)))
-            asks = prompts.messages[prompt[-1]][1] if prompt else None
+            asks = messages[prompt[-1]][1] if prompt else None
             text = "\0".join((origin, str(index), asks or "", *answers))
             identity = blake2b(text.encode(*ENCODING), digest_size=8)
             if self.settings.max_tokens_total is not None:
-                messages = [prompts.messages[message] for message in prompt]
+                asking = [messages[message] for message in prompt]
                 self.row_place.append(int.from_bytes(identity.digest(), "big"))
-                self.row_tokens.append(row_tokens(messages, call, answers, self.count_tokens or estimate_tokens))
+                self.row_tokens.append(row_tokens(asking, call, answers, self.count_tokens or estimate_tokens))
             rows.append((identity.hexdigest(), index, call, prompt, answers))
 
     # -- deciding
@@ -297,7 +301,7 @@ def _require_tree(memory: Memory) -> None:
         )
 
 
-def _read(prompts: PromptReader, memory: Memory, index: int, call: Call) -> list[int]:
+def _read(prompts: PromptReader, memory: Memory, index: int, call: Call) -> tuple[list[int], int]:
     try:
         return prompts.read(call.prompt)
     except (IndexError, ValueError, TypeError) as error:

@@ -1,14 +1,14 @@
-"""The recorded prompts of a conversation, as the messages of rows.
+"""The recorded prompts of conversations, as the messages of rows.
 
 What belongs here: rendering a conversation's prompts one after the other, each message once. What does not: what a
-prompt looks like on the wire, which :mod:`autograms.conversation.prompt` alone decides.
+prompt looks like on the wire, which :mod:`autograms.conversation.prompt` decides; a test holds the two together.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Iterable
 
-from autograms.conversation.prompt import add_to_wire
 from autograms.conversation.record import NONE, Memory, Prompt
 from autograms.datasets.rows import row_message
 
@@ -19,79 +19,78 @@ ENCODING = ("utf-8", "surrogatepass")
 RowMessage = tuple[str, str | None, str | None]
 """Role, text and further fields, as :data:`~autograms.datasets.rows.MESSAGE`."""
 
-_Rendered = tuple[list[int], list[dict[str, Any]]]
-"""A prompt: the numbers of its messages, and the last of them in the chat API's form, which may still grow."""
+_Rendered = tuple[list[int], int, RowMessage | None]
+"""A prompt: the numbers of its messages, a hash of all but the last of them, and the last, which may still grow."""
 
 
 class PromptReader:
-    """Renders the prompts of one conversation; what a prompt shares with an earlier one is not rendered again.
+    """Renders prompts; what a prompt shares with an earlier one of its conversation is not rendered again.
 
     Args:
-        memory: The conversation; its history must be a tree.
-
-    Attributes:
-        messages: The messages of the prompts that were read so far, each once.
+        messages: Takes the messages of the prompts that are read, each once a conversation.
     """
 
-    def __init__(self, memory: Memory) -> None:
-        self.messages: list[RowMessage] = []
+    def __init__(self, messages: list[RowMessage]) -> None:
+        self.messages = messages
+
+    def open(self, memory: Memory) -> None:
+        """Go on with a conversation, whose history must be a tree."""
         self._pool = memory.messages
         self._history = memory.history
-        self._hashes: list[int] = []
-        self._known: dict[tuple[int, int, int], _Rendered] = {}
+        self._known: dict[tuple[int, int], dict[int, _Rendered]] = {}
         self._alone: dict[int, int] = {}
 
-    def read(self, prompt: Prompt) -> list[int]:
-        """Return the numbers of a prompt's messages, which are those that the deployed program sends.
+    def read(self, prompt: Prompt) -> tuple[list[int], int]:
+        """Return where the messages of a prompt stand in ``messages``, and a hash of them all.
+
+        They are those that the deployed program sends. The hash is another in another process.
 
         Raises:
             IndexError, ValueError, TypeError: Where the record is damaged.
         """
         system, first, last, ask = prompt
-        numbers, tail = self._known.get((system, first, last)) or self._path(system, first, last)
-        if ask != NONE:
-            numbers, tail = numbers.copy(), tail.copy()
-            self._append(numbers, tail, ask)
-        return numbers
+        known = self._known.setdefault((system, first), {})
+        rendered = known.get(last) or self._path(known, system, first, last)
+        numbers, before, end = rendered if ask == NONE else self._extended(rendered, (ask,))
+        return numbers, hash((before, end))
 
-    def hash(self, numbers: list[int]) -> int:
-        """Return a hash of a prompt's messages; it is another in another process."""
-        hashes = self._hashes
-        return hash(tuple([hashes[number] for number in numbers]))
-
-    def _path(self, system: int, first: int, last: int) -> _Rendered:
-        known, node, missing = self._known, last, []
-        while node != NONE and (system, first, node) not in known:
+    def _path(self, known: dict[int, _Rendered], system: int, first: int, last: int) -> _Rendered:
+        node, missing = last, []
+        while node != NONE and node not in known:
             parent, message = self._history[node]
             missing.append(message)
             node = NONE if node == first else parent
-        numbers: list[int] = []
-        tail: list[dict[str, Any]] = []
-        if node != NONE:
-            numbers, tail = known[system, first, node]
-            numbers, tail = numbers.copy(), tail.copy()
-        elif system != NONE:
+        if node == NONE and system != NONE:
             missing.append(system)
-        for message in reversed(missing):
-            self._append(numbers, tail, message)
-        known[system, first, last] = numbers, tail
-        return numbers, tail
+        start: _Rendered = ([], 0, None) if node == NONE else known[node]
+        known[last] = rendered = self._extended(start, reversed(missing))
+        return rendered
 
-    def _append(self, numbers: list[int], tail: list[dict[str, Any]], index: int) -> None:
-        """Put one more message of the pool at the end of a prompt, where it may become part of the last one."""
-        length = len(tail)
-        add_to_wire(tail, self._pool[index])
-        if len(tail) == length:
-            numbers[-1] = self._made(tail[-1])
-            return
-        del tail[:-1]
-        number = self._alone.get(index)
-        if number is None:
-            number = self._alone[index] = self._made(tail[-1])
-        numbers.append(number)
+    def _extended(self, rendered: _Rendered, indices: Iterable[int]) -> _Rendered:
+        """Return a prompt with more messages of the pool at its end, where they may become part of the last one."""
+        messages, alone = self.messages, self._alone
+        numbers, before, last = rendered
+        numbers = numbers.copy()
+        for index in indices:
+            role, content, extra = self._pool[index]
+            if role == "instruction":
+                role = "user"
+            if role == "user" and extra is None and last is not None and last[0] == "user" and last[1] is not None:
+                last = (role, f"{last[1]}\n\n{content}", None)
+                numbers[-1] = len(messages)
+                messages.append(last)
+                continue
+            before = hash((before, last))
+            number = alone.get(index)
+            if number is None:
+                number = alone[index] = len(messages)
+                messages.append(_alone(role, content, extra))
+            last = messages[number]
+            numbers.append(number)
+        return numbers, before, last
 
-    def _made(self, message: dict[str, Any]) -> int:
-        made = row_message(message)
-        self.messages.append(made)
-        self._hashes.append(hash(made))
-        return len(self._hashes) - 1
+
+def _alone(role: str, content: str, extra: str | None) -> RowMessage:
+    if extra is None:
+        return role, content, None
+    return row_message({"role": role, "content": content, **json.loads(extra)})
