@@ -20,6 +20,7 @@ from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
 from autograms.simulation.in_flight import cancel_batches
 from autograms.simulation.plan import plan, unasked_model
+from autograms.simulation.ray_engine import RayEngine
 from autograms.simulation.scenarios import scenarios_from_rows
 from tests.endpoint import Endpoint
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at
@@ -600,10 +601,11 @@ def test_batches_want_a_journal(simulate):
         simulate(journal=None)
 
 
-def test_batches_and_an_engine_exclude_each_other(load, model):
-    bot = load("bot", CHATBOT, model=model)
+def test_batches_and_an_engine_exclude_each_other(load, model, tmp_path):
+    bot, user = load("bot", CHATBOT, model=model), load("user", USERBOT, model=model)
+    simulator = Simulator(bot, user, batch=True, engine=RayEngine())
     with pytest.raises(SettingsError, match="leave one of the two out"):
-        Simulator(bot, load("user", USERBOT, model=model), batch=True, engine=object())
+        simulator.run(plain_scenarios(1, num_turns=1, seed=0), journal=tmp_path / "calls.journal")
 
 
 def test_batches_cost_half(simulate, endpoint, load, tmp_path):
