@@ -169,7 +169,7 @@ def _call_problems(calls: Any, where: str) -> Iterator[str]:
         yield f"{where}: tool_calls must be a list of calls"
         return
     for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
+        function: Any = call.get("function") if isinstance(call, dict) else None
         named = isinstance(function, dict) and isinstance(function.get("name"), str)
         if not named or not call.get("id") or call.get("type") != "function":
             yield f"{where}: a call of a tool needs an id, the type 'function', and the function's name and arguments"

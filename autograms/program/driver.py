@@ -304,11 +304,14 @@ def _perform_inside(outer: Context, context: Context, effect: Any) -> Any:
         except Exception as error:
             done.error = f"{type(error).__name__}: {error}"
             raise
-        done.output = plain(result, f"what {call.primitive} of {context.memory.autogram} returned")
+        made = json.loads(result) if call.kind == TOOL_CALLS else result
+        done.output = plain(made, f"what {call.primitive} of {context.memory.autogram} returned")
         for name in _COUNTS:
             setattr(done, name, getattr(call, name))
     result = done.value()
     if type(effect) is AskModel:
+        if isinstance(result, dict):
+            call.kind, result = TOOL_CALLS, json.dumps(result, ensure_ascii=False)
         call.output = result
         for name in _COUNTS:
             setattr(call, name, getattr(done, name))

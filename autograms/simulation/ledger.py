@@ -410,13 +410,15 @@ def _key(*parts: Any) -> str:
 
 
 def _reply_of(call: Call) -> Reply:
-    output, calls = call.output or "", None
-    if call.kind == TOOL_CALLS:
-        message = answer_message(call.kind, output)
+    output, calls, kind = call.output or "", None, call.kind
+    if call.primitive == "inner" and call.model is not None:
+        # A model call of a program inside the program: the journal holds its answer as JSON.
+        answer = orjson.loads(output)
+        output, kind = (answer, "text") if isinstance(answer, str) else (output, TOOL_CALLS)
+    if kind == TOOL_CALLS:
+        message = answer_message(kind, output)
         output, calls = message["content"] or "", message["tool_calls"]
-    probabilities = orjson.loads(output or "null") if call.kind == "logits" else None
-    if call.primitive == "inner":
-        output = orjson.loads(output)  # the call of a program inside the program: the journal holds it as JSON
+    probabilities = orjson.loads(output or "null") if kind == "logits" else None
     return Reply(
         output, call.model or "", call.input_tokens, call.output_tokens, call.cost_usd, probabilities, 1, calls
     )

@@ -269,3 +269,60 @@ def test_an_async_step_is_awaited(load):
     made = Simulator(chatbot, load("user", USERBOT, model=ScriptedModel())).run(plain_scenarios(1, num_turns=1, seed=0))
     assert made.memories[0].transcript()[0] == {"role": "assistant", "content": "hi!"}
     assert chatbot.reply()[0] == "hi!"
+
+
+INSIDE = """
+from pathlib import Path
+from autograms import Autogram
+
+RUNS = Path({runs!r})
+
+def lookup(order: int) -> dict:
+    with RUNS.open("a") as file:
+        file.write("tool\\n")
+    return {{"order": order}}
+
+def plain():
+    with RUNS.open("a") as file:
+        file.write("step\\n")
+    return {{"a": 1}}
+
+def helper():
+    found = step(plain)
+    reply_instruction(f"Help {{found}}.", tools=[lookup])
+
+def chatbot():
+    text, memory = Autogram(helper, model=current_model()).reply("Order 7?")
+    reply(text)
+    text, memory = Autogram(helper, model=current_model()).reply("And 8?")
+    reply(text)
+
+def current_model():
+    from autograms.program.context import current
+    return current().model
+"""
+
+
+def test_a_program_inside_a_program_calls_tools(load, endpoint, tmp_path):
+    endpoint.script(answers=[{"last": '"order"', "answer": "It is shipped."}, RULES[1]])
+    body = INSIDE.format(runs=str(tmp_path / "runs"))
+
+    def simulate(**options):
+        model = model_at(endpoint.url)
+        return Simulator(load("bot", body, model=model), load("user", USERBOT, model=model)).run(
+            SCENARIOS[:1], **options
+        )
+
+    first = simulate()
+    assert first.memories[0].status == "completed", first.memories[0].error_message
+    assert [turn["content"] for turn in first.memories[0].transcript()][::2] == ["It is shipped."] * 2
+    asked, ran = endpoint.stats()["requests"], runs(tmp_path)
+    assert (asked, ran) == (4, ["step", "tool"] * 2)
+    again = simulate(previous=first.memories)
+    assert again.memories[0].status == "completed", again.memories[0].error_message
+    assert (again.progress.paid, endpoint.stats()["requests"], runs(tmp_path)) == (0, asked, ran)
+    chatbot = load("bot", body, model=model_at(endpoint.url))
+    text, memory = chatbot.reply()
+    resumed = chatbot.deserialize(chatbot.serialize(memory))
+    assert chatbot.reply("go on", resumed)[0] == text == "It is shipped."
+    assert runs(tmp_path) == ran + ["step", "tool"] * 2
