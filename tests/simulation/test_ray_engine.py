@@ -1,11 +1,14 @@
 """The engine ``ray`` on a real cluster of this machine: the same results, lost workers, budgets, being stopped."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,11 +267,17 @@ Simulator(chatbot, userbot, concurrency=8, engine=RayEngine(workers=2)).run(
 """
 
 
-def start(folder, url):
+def start(folder, url, **variables):
     command = [sys.executable, "-c", PROGRAM, str(folder), url]
     root = Path(__file__).parent.parent.parent
     return subprocess.Popen(
-        command, cwd=root, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=root,
+        env={**os.environ, **variables},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -312,6 +321,86 @@ def files_with(family, text):
     assert arguments
     for folder in {Path(argument.partition("=")[2]).parent for argument in arguments}:
         yield from (file for file in folder.rglob("*") if file.is_file() and text in file.read_bytes())
+
+
+# --------------------------------------------------------------------------------------------- more than one machine
+
+NO_TOKEN = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@pytest.fixture
+def machines(tmp_path_factory):
+    """A cluster of two nodes with one CPU each, as two machines would be: its address, and the second node."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+    first = ("--head", f"--port={address.partition(':')[2]}", "--include-dashboard=false", f"--temp-dir={folder.name}")
+    nodes = []
+    try:
+        for options in (first, (f"--address={address}",)):
+            command = [Path(sys.executable).with_name("ray"), "start", "--num-cpus=1", "--block", *options]
+            nodes.append(
+                psutil.Popen(
+                    command, env={**os.environ, **NO_TOKEN}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            )
+            wait_until(lambda: accepts(address))
+        yield address, nodes[1]
+    finally:
+        for node in nodes:
+            kill(node)
+        folder.cleanup()
+
+
+def accepts(address):
+    host, _, port = address.partition(":")
+    with socket.socket() as tried:
+        return tried.connect_ex((host, int(port))) == 0
+
+
+def kill(node):
+    """Kill a node with all its processes."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in [*node.children(recursive=True), node]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    node.wait()
+
+
+@pytest.mark.long
+def test_a_machine_may_be_lost(write, endpoint, tmp_path, machines):
+    address, node = machines
+    write("bot", CHATBOT)
+    write("user", USERBOT)
+    endpoint.script(latency=0.2)
+    process = start(tmp_path, endpoint.url, RAY_ADDRESS=address, **NO_TOKEN)
+    wait_until(lambda: (endpoint.stats()["requests"] >= 30 and workers(node)) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    kill(node)
+    _, errors = process.communicate(timeout=100)
+    assert (process.returncode, errors) == (0, "")
+    needed, in_flight = 40 * 3 * 2, 4
+    assert endpoint.stats()["requests"] <= needed + in_flight
+    assert len(list(read_journal(tmp_path / "calls.journal"))) == needed
+
+
+@pytest.mark.long
+def test_being_interrupted_leaves_the_cluster_and_no_shard(write, endpoint, tmp_path, machines):
+    address, node = machines
+    write("bot", CHATBOT)
+    write("user", USERBOT)
+    endpoint.script(latency=0.2)
+    process = start(tmp_path, endpoint.url, RAY_ADDRESS=address, **NO_TOKEN)
+    wait_until(lambda: (endpoint.stats()["requests"] >= 30 and workers(node)) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    wait_until(lambda: not workers(node))
+    assert accepts(address)
+    asked = endpoint.stats()["requests"]
+    assert asked - 8 <= len(list(read_journal(tmp_path / "calls.journal"))) <= asked
 
 
 @pytest.mark.long
