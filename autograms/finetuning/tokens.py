@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autograms.conversation.tool_calls import TOOL_CALLS, answer_message
-from autograms.errors import DatasetError, TrainingError
+from autograms.errors import DatasetError, ModelNameError, TrainingError
+from autograms.models.hub import require_model
 from autograms.models.tool_calls import shows_tools, template_messages, written_call
 
 if TYPE_CHECKING:
@@ -220,8 +221,8 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(model))
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(require_model(str(model)))
+    except (ModelNameError, OSError, ValueError) as error:
         raise TrainingError(
             f"no tokenizer at {model}: expected 'tiny', a model's folder or its name on the hub "
             f"({str(error).splitlines()[0]})"

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from autograms.errors import ModelError, ModelNameError
 from autograms.models.base import Message
 from autograms.models.call_reader import Called, CallReader, call_reader
+from autograms.models.hub import require_model
 from autograms.models.tool_calls import template_messages
 
 __all__ = ["Generation", "LocalModel", "load_local", "loading_quietly"]
@@ -92,13 +93,12 @@ def load_local(path: str, batch_size: int) -> LocalModel:
         ModelNameError: Where there is no such model, or it has no safetensors.
         ModelError: Where it has no chat template.
     """
+    source = require_model(path)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model: Any
-    folder = Path(path).expanduser()
-    local = folder.is_dir()
-    source = str(folder) if local else path
+    local = Path(source).is_dir()
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32
     try:
@@ -108,9 +108,9 @@ def load_local(path: str, batch_size: int) -> LocalModel:
                 source, local_files_only=local, dtype=dtype, use_safetensors=True
             )
     except (OSError, ValueError, KeyError) as error:
-        where = "is not a model that can be loaded" if local else "is neither a folder nor a model of the hub"
         raise ModelNameError(
-            f"checkpoint {path!r} {where}; expected config.json, the tokenizer's files and *.safetensors "
+            f"checkpoint {path!r} is not a model that can be loaded; expected config.json, the tokenizer's files and "
+            "*.safetensors "
             f"({str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__})"
         ) from error
     if not tokenizer.chat_template:

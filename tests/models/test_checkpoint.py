@@ -261,6 +261,15 @@ def test_a_name_that_the_hub_does_not_give_is_named() -> None:
         one(CheckpointModel("nobody/nothing"), asked("Hello"))
 
 
+def test_loading_says_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    one(CheckpointModel(folder), asked("Hello", params={"max_tokens": 1}))
+    assert capfd.readouterr() == ("", "")
+    assert logging.is_progress_bar_enabled()
+
+
 def test_a_model_without_a_template_is_refused(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         if file.suffix != ".jinja":
