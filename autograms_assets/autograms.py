@@ -13,6 +13,7 @@ from autograms.errors import ProgramFileError, SettingsError
 from autograms_assets.describe import PROGRAMS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import Program, value_version
+from autograms_assets.opened import unnamed_files
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import inline_svg
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
@@ -30,6 +31,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _LONGEST_SHOWN = 20_000
+_NOT_NAMED = "a change of it makes nothing again; name it in the autogram's files, in autograms.toml"
 
 
 @dg.asset(
@@ -40,7 +42,7 @@ _LONGEST_SHOWN = 20_000
 def autogram(
     context: dg.AssetExecutionContext, config: AssetConfig, workspace: dg.ResourceParam[Workspace]
 ) -> dg.MaterializeResult:
-    """The program as it is now: its file, its userbot, and the local modules that both import.
+    """The program as it is now: its file, its userbot, the local modules that both import, and their data files.
 
     Its data version is the hash of the syntax trees: a comment or a blank line changes the snapshot and nothing after.
     """
@@ -49,9 +51,14 @@ def autogram(
         sources = workspace.sources(name)
         table = _table(sources)
         texts = dict(zip(table["file"].to_pylist(), table["source"].to_pylist(), strict=True))
-        depends_on = {"sources": value_version(texts)}
-        place = workspace.stored("autogram", name)
-        return reuse_or_make(place, depends_on, lambda: _made(sources, table), request=Request.of(context, config))
+        depends_on = {"sources": value_version([texts, sources.data] if sources.data else texts)}
+        place, request = workspace.stored("autogram", name), Request.of(context, config)
+        made = reuse_or_make(place, depends_on, lambda: _made(sources, table), request=request)
+    opened = unnamed_files(sources, workspace.root)
+    for file, source in opened.items():
+        request.log.warning(f"{source} seems to open {file}: {_NOT_NAMED}")
+    unnamed = {"files that are not named": f"{', '.join(opened)}: {_NOT_NAMED}"} if opened else {}
+    return made._replace(metadata={**(made.metadata or {}), **unnamed})
 
 
 def refuse_changed(name: str, sources: Sources, snapshot: Stored) -> None:
@@ -101,6 +108,7 @@ def _table(sources: Sources) -> pa.Table:
     rows = _rows("chatbot", sources.chatbot)
     if sources.userbot is not None:
         rows += _rows("userbot", sources.userbot)
+    rows += [{"role": "data", "file": name, "source": "", "digest": digest} for name, digest in sources.data.items()]
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 

@@ -7,10 +7,10 @@ table's schema.
 __all__ = ["COLUMNS"]
 
 _PROGRAMS = {
-    "role": "the chatbot, the userbot, or a module that one of them imports",
+    "role": "the chatbot, the userbot, a module that one of them imports, or a data file that they open",
     "file": "path inside the project",
-    "source": "the source text",
-    "digest": "hash of the syntax tree; comments and layout do not count",
+    "source": "the source text; empty for a data file",
+    "digest": "hash of the syntax tree, so that comments and layout do not count; of a data file, of its content",
 }
 _SCENARIOS = {
     "key": "hash of the scenario; the rows that come of it name it",

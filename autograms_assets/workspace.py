@@ -5,14 +5,14 @@ What does not belong here: reading environment variables (``dagster_project.reso
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograms.conversation.storage import scratch_root
 from autograms.errors import SettingsError
 from autograms.settings import AutogramSettings, Project, load_project
-from autograms_assets.fingerprints import Program, combine, read_program
+from autograms_assets.fingerprints import Program, combine, file_version, read_program
 from autograms_assets.partitions import is_partition_name
 from autograms_assets.stored import Folder, Stored
 
@@ -29,15 +29,18 @@ class Sources:
     Attributes:
         chatbot: The autogram itself.
         userbot: The program that plays the user, ``None`` where a plain user plays.
+        data: Data files that they open: path inside the project to content hash.
     """
 
     chatbot: Program
     userbot: Program | None
+    data: dict[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
-        """Hash of both programs."""
-        return combine({"chatbot": self.chatbot.digest, "userbot": self.userbot.digest if self.userbot else None})
+        """Hash of both programs, and of the data files that they open."""
+        programs = {"chatbot": self.chatbot.digest, "userbot": self.userbot.digest if self.userbot else None}
+        return combine({**programs, "data": self.data} if self.data else programs)
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,7 @@ class Workspace:
             ProgramFileError: Where a file does not parse.
         """
         project = self.project()
-        chatbot = project.chatbot_file(name)
-        return read_sources(project, chatbot, project.userbot_file(project.settings(name)))
+        return read_sources(project, project.chatbot_file(name), project.settings(name))
 
     def stored(self, asset: str, name: str | None = None) -> Stored:
         """Return where an asset's table is stored; unpartitioned assets have no ``name``."""
@@ -111,15 +113,18 @@ class Workspace:
         return scratch_root(self.storage, self.beside)
 
 
-def read_sources(project: Project, chatbot: Path, userbot: Path | None) -> Sources:
-    """Read an autogram's programs from their files.
+def read_sources(project: Project, chatbot: Path, settings: AutogramSettings) -> Sources:
+    """Read an autogram's programs from their files, and hash the data files that they open.
 
     Raises:
+        SettingsError: Where a file that the settings name is missing.
         ProgramFileError: Where a file does not parse.
     """
+    userbot, root = project.userbot_file(settings), project.root
     return Sources(
-        read_program(chatbot, root=project.root),
-        read_program(userbot, root=project.root) if userbot is not None else None,
+        read_program(chatbot, root=root),
+        read_program(userbot, root=root) if userbot is not None else None,
+        {path.relative_to(root).as_posix(): file_version(path) for path in project.data_files(settings)},
     )
 
 

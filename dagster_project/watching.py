@@ -6,6 +6,7 @@ opened. What does not belong here: Dagster.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable
@@ -220,6 +221,8 @@ class _Looking:
             scenarios = self.project.scenario_file(settings)
             if scenarios is not None:
                 files.append(scenarios)
+            files += _folders_of(root, settings.files)
+            files += self.project.data_files(settings)
         except AutogramsError as error:
             return None, [self._key(path) for path in files], str(error)
         return settings, list(dict.fromkeys(self._key(path) for path in files)), None
@@ -228,7 +231,7 @@ class _Looking:
         """Return the hash of all that the autogram's chain depends on; the old one, and the problem, where broken."""
         assert settings is not None
         try:
-            sources = read_sources(self.project, self.project.chatbot_file(name), self.project.userbot_file(settings))
+            sources = read_sources(self.project, self.project.chatbot_file(name), settings)
             scenarios = self.project.scenario_file(settings)
             parts: dict[str, Any] = {
                 "programs": sources.digest,
@@ -266,6 +269,19 @@ class _Looking:
 
     def _key(self, path: Path) -> str:
         return os.path.relpath(path, self.project.root)
+
+
+def _folders_of(root: Path, patterns: Iterable[str]) -> list[Path]:
+    """Return the folders in which files may come and go that the patterns name."""
+    folders: dict[Path, None] = {}
+    for pattern in patterns:
+        parts = Path(pattern).parts[:-1]
+        if Path(pattern).is_absolute() or ".." in parts:
+            continue
+        fixed = root.joinpath(*itertools.takewhile(lambda part: not set(part) & set("*?["), parts))
+        deeper = fixed.rglob("*") if len(fixed.relative_to(root).parts) < len(parts) else ()
+        folders.update(dict.fromkeys([fixed, *(path for path in deeper if path.is_dir())]))
+    return list(folders)
 
 
 def _stat(path: Path) -> Stat:

@@ -44,6 +44,8 @@ class AutogramSettings(Strict):
         userbot: Stem of a file in ``userbots/``; a plain model-driven user where unset.
         scenarios: File in ``scenarios/`` (JSON, JSON Lines, CSV or Parquet); ``num_examples`` empty scenarios where
             unset.
+        files: Data files that the programs open, as paths or patterns inside of the project (``data/*.json``): what
+            they hold is part of what everything is made from.
         sample: Simulate only so many of the file's scenarios, drawn with a seed.
         skip_bad_scenarios: Leave wrong rows of the file out, with a warning, instead of failing.
         num_examples: Conversations to simulate without a scenario file.
@@ -80,6 +82,7 @@ class AutogramSettings(Strict):
 
     userbot: str | None = None
     scenarios: str | None = None
+    files: list[str] = Field(default_factory=list)
     sample: SampleSettings | None = None
     skip_bad_scenarios: bool = False
     num_examples: int = Field(default=10, ge=1)

@@ -94,6 +94,23 @@ class Project:
             return None
         return self._existing("scenarios", settings.scenarios, "scenarios")
 
+    def data_files(self, settings: AutogramSettings) -> list[Path]:
+        """Return the data files that the autogram's programs open, sorted.
+
+        Raises:
+            SettingsError: Where a path leaves the project, or names no file.
+        """
+        found: set[Path] = set()
+        for pattern in settings.files:
+            where = f"{self.settings_file}: files names {pattern!r}"
+            if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+                raise SettingsError(f"{where}; expected a path or a pattern inside of {self.root}, such as data/*.json")
+            matched = {path for path in self.root.glob(pattern) if path.is_file()}
+            if not matched:
+                raise SettingsError(f"{where}, and no file in {self.root} is called so")
+            found |= matched
+        return sorted(found)
+
     def _existing(self, folder: str, file: str, key: str) -> Path:
         path = self.root / folder / file
         if not path.is_file():

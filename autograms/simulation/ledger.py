@@ -83,16 +83,24 @@ class Account:
         journal: Where paid answers go, or ``None``.
         purse: What may be spent, or ``None`` for any amount.
         waves: Where calls wait for a batch, or ``None`` where each is sent at once.
+        data: Hash of the data files that programs open: the result of a step is reused only where they are the same.
     """
 
     progress: Progress
     journal: Journal | None = None
     purse: Purse | None = None
     waves: Waves | None = None
+    data: str = ""
 
     @classmethod
     def open(
-        cls, journal: Path | None, budget: Budget | None, *, batch: float | None = None, fresh: bool = False
+        cls,
+        journal: Path | None,
+        budget: Budget | None,
+        *,
+        batch: float | None = None,
+        fresh: bool = False,
+        data: str = "",
     ) -> Account:
         """Return a new account with this journal and this budget.
 
@@ -101,6 +109,7 @@ class Account:
             budget: What may be spent.
             batch: Longest wait between two looks at a batch, in seconds, where calls go through the batch API.
             fresh: Give up the batches that an earlier simulation left.
+            data: Hash of the data files that the programs open.
 
         Raises:
             SettingsError: Where there are to be batches, and no journal.
@@ -114,7 +123,7 @@ class Account:
         if batch is not None and journal is not None:
             waves = Waves(batches_of(journal), batch, fresh=fresh)
         purse = Purse(budget, batch=waves is not None) if budget else None
-        return cls(Progress(), Journal(journal) if journal is not None else None, purse, waves)
+        return cls(Progress(), Journal(journal) if journal is not None else None, purse, waves, data)
 
     def pay(self, scenario: str, key: str, number: int, reply: Reply) -> None:
         """Count a paid answer and write it to the journal."""
@@ -267,7 +276,7 @@ class ConversationLedger:
 
     async def step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
         """Run a step's function, or return what it returned in an earlier run."""
-        key = _step_key(context.side, function)
+        key = _step_key(context.side, function, self.account.data)
         if key is None:
             return await self._step(context, call, function)
         reply = self._known(key, call, paid=False)
@@ -367,8 +376,8 @@ def _request_key(side: str, request: Request, model: str) -> str:
     return _key(side, request.kind, request.messages, request.choices, request.schema, model, request.params)
 
 
-def _step_key(side: str, function: Callable[[], Any]) -> str | None:
-    """Hash what a step runs: the function's code, defaults and enclosed values, and its arguments.
+def _step_key(side: str, function: Callable[[], Any], data: str = "") -> str | None:
+    """Hash what a step runs: the function's code, defaults and enclosed values, its arguments, and the data files.
 
     Returns:
         ``None`` where something that the result depends on is no plain data: such a step always runs.
@@ -393,7 +402,7 @@ def _step_key(side: str, function: Callable[[], Any]) -> str | None:
         plain([held, args, keywords], "what the step holds")
     except (ProgramError, ValueError):
         return None
-    return _key(side, "step", name, _code(code), held, args, keywords)
+    return _key(side, "step", name, _code(code), held, args, keywords, *([data] if data else []))
 
 
 def _code(code: types.CodeType | None) -> Any:

@@ -197,8 +197,8 @@ def unasked_model(name: str) -> Model:
 class _PlanLedger(ConversationLedger):
     """Answers from what is there, and stops the conversation at the first question without an answer."""
 
-    def __init__(self, scenario: str, answers: dict[str, list[Reply]]) -> None:
-        super().__init__(scenario, answers, Account(Progress()))
+    def __init__(self, scenario: str, answers: dict[str, list[Reply]], data: str) -> None:
+        super().__init__(scenario, answers, Account(Progress(), data=data))
         self.used: Counter[str] = Counter()
         self.unknown: tuple[str, Request | None, str] | None = None
         self.beside: list[Expected] = []
@@ -234,7 +234,7 @@ class _Planner:
     ) -> None:
         self.cast = cast
         self.student, self.branches = simulator.student, simulator.branches
-        self.fresh = fresh
+        self.fresh, self.data = fresh, simulator.data
         self.before = {memory.scenario: memory for memory in previous if memory.branch is None}
         self.answers = Answers() if fresh else Answers(previous, journal)
         self.forecast = Forecast(cast, self.before.values(), self.student.name if self.student else None)
@@ -250,7 +250,7 @@ class _Planner:
             await self.forecast.prepare(scenarios)
         stale = 0
         for scenario in scenarios:
-            ledger = _PlanLedger(scenario.key, self.answers.of(scenario.key))
+            ledger = _PlanLedger(scenario.key, self.answers.of(scenario.key), self.data)
             memory = await talk(self.cast, scenario, ledger) if ready else Memory()
             whole = ready and ledger.unknown is None
             if whole and self.student is not None and memory.status == "completed":

@@ -5,6 +5,7 @@ What does not belong here: where results are stored, and running anything.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,7 @@ def open_simulator(
         engine=_engine(settings),
         batch=settings.batch,
         batch_poll_seconds=settings.batch_poll_seconds,
+        data=_data_version(project, settings),
     )
 
 
@@ -104,6 +106,17 @@ def _warn(error: ScenarioError) -> None:
 def budget_of(settings: AutogramSettings) -> Budget:
     """Return what one simulation of an autogram may spend."""
     return Budget(settings.budget_usd, settings.budget_calls)
+
+
+def _data_version(project: Project, settings: AutogramSettings) -> str:
+    """Return the hash of the data files that an autogram's programs open; empty where it names none."""
+    files = project.data_files(settings)
+    digest = hashlib.blake2b(digest_size=16)
+    for path in files:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(project.root).as_posix()}\0{content}\0".encode())
+    return digest.hexdigest() if files else ""
 
 
 def _model(name: str, unasked: bool) -> Model | str:

@@ -112,6 +112,7 @@ def run_shard(parcel: Parcel, shard: Shard, clerk: Any) -> Simulation:
         Progress(),
         Journal(shard.journal) if shard.journal is not None else None,
         _SharedPurse(shard.budget, clerk) if shard.budget else None,
+        data=simulator.data,
     )
 
     def report(progress: Progress) -> None:

@@ -74,6 +74,7 @@ class Simulator:
         batch: Send the calls of ``openai`` models through their endpoints' batch APIs: all conversations run at once,
             whatever ``concurrency`` says, and advance in waves. Needs a journal, and no engine.
         batch_poll_seconds: Longest wait between two looks at a batch, in seconds.
+        data: Hash of the data files that the programs open; results of steps are reused only where it is the same.
 
     Raises:
         SettingsError: Where there is an engine, and batches.
@@ -91,6 +92,7 @@ class Simulator:
         engine: RayEngine | None = None,
         batch: bool = False,
         batch_poll_seconds: float = 60.0,
+        data: str = "",
     ) -> None:
         self.chatbot = chatbot
         if userbot is None:
@@ -104,6 +106,7 @@ class Simulator:
         self.engine = engine
         self.batch = batch
         self.batch_poll_seconds = batch_poll_seconds
+        self.data = data
 
     def run(
         self,
@@ -215,7 +218,8 @@ class Simulator:
         return run.all([partial(run.branch, *job, branches) for job in jobs], total=0)
 
     def _account(self, journal: Path | None, budget: Budget | None, *, fresh: bool = False) -> Account:
-        return Account.open(journal, budget, batch=self.batch_poll_seconds if self.batch else None, fresh=fresh)
+        batch = self.batch_poll_seconds if self.batch else None
+        return Account.open(journal, budget, batch=batch, fresh=fresh, data=self.data)
 
 
 class _Run:

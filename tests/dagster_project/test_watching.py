@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -224,3 +225,45 @@ def test_the_memo_is_plain_json(project: ScratchProject) -> None:
     data = json.loads(see(project).memo.to_json())
     assert set(data["autograms"]) == {"desk"}
     assert all(not Path(name).is_absolute() for name in data["stats"])
+
+
+def settle(project: ScratchProject) -> None:
+    """Let the data folder have changed a minute ago, and not now."""
+    os.utime(project.root / "data", (time.time() - 60, time.time() - 60))
+
+
+@pytest.fixture
+def with_data(project: ScratchProject) -> ScratchProject:
+    project.write("data/prices.json", "{}")
+    settle(project)
+    project.edit("autograms.toml", "num_turns = 1", 'num_turns = 1\nfiles = ["data/*.json"]')
+    return project
+
+
+@pytest.mark.parametrize("file", ["data/prices.json", "data/new.json"])
+def test_a_data_file_that_changes_or_comes_runs(with_data: ScratchProject, file: str) -> None:
+    memo = see(with_data).memo
+    assert changed(see(with_data, memo)) == []
+    with_data.write(file, '{"lamp": 3}')
+    settle(with_data)
+    again = see(with_data, memo)
+    assert changed(again) == ["desk"]
+    assert changed(see(with_data, again.memo)) == []
+
+
+def test_a_data_file_that_is_not_named_runs_nothing(with_data: ScratchProject) -> None:
+    memo = see(with_data).memo
+    with_data.write("data/notes.txt", "x")
+    assert changed(see(with_data, memo)) == []
+
+
+def test_a_missing_data_file_is_a_problem_until_it_is_there(with_data: ScratchProject) -> None:
+    memo = see(with_data).memo
+    with_data.remove("data/prices.json")
+    settle(with_data)
+    found = see(with_data, memo)
+    assert changed(found) == []
+    assert "files names 'data/*.json', and no file" in found.problems["desk"]
+    with_data.write("data/prices.json", '{"lamp": 4}')
+    settle(with_data)
+    assert changed(see(with_data, found.memo)) == ["desk"]

@@ -110,3 +110,20 @@ def test_a_missing_folder_says_how_to_name_one(tmp_path: Path) -> None:
 def test_the_environment_names_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOGRAMS_PROJECT", str(tmp_path))
     assert load_project().root == tmp_path.resolve()
+
+
+def test_data_files_are_paths_and_patterns(tmp_path: Path) -> None:
+    for name in ("data/a.json", "data/b.json", "data/deep/c.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    found = project(tmp_path, '[autograms.desk]\nfiles = ["data/*.json", "data/**/*.csv", "data/a.json"]\n')
+    names = [path.relative_to(tmp_path).as_posix() for path in found.data_files(found.settings("desk"))]
+    assert names == ["data/a.json", "data/b.json", "data/deep/c.csv"]
+
+
+@pytest.mark.parametrize("pattern", ["/etc/hostname", "../x.json", "data/../../x", "", "data/none.json", "data"])
+def test_data_files_that_cannot_be(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "data").mkdir()
+    found = project(tmp_path, f'[autograms.desk]\nfiles = ["{pattern}"]\n')
+    with pytest.raises(SettingsError, match="files names"):
+        found.data_files(found.settings("desk"))
