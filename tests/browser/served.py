@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["make_home", "serve"]
+__all__ = ["make_home", "serve", "stop"]
 
 _REPOSITORY = Path(__file__).parents[2]
 _START_SECONDS = 150.0
@@ -62,7 +62,7 @@ def serve(*, home: Path, project: Path, storage: Path) -> Iterator[str]:
             _wait_until_up(process, url, log)
             yield url
         finally:
-            _stop(process)
+            stop(process)
 
 
 def _free_port() -> int:
@@ -82,7 +82,8 @@ def _wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> Non
     raise RuntimeError(f"dagster dev did not come up; it said:\n{log.read_text()[-4000:]}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a group, and the whole group."""
     process.terminate()
     try:
         process.wait(_STOP_SECONDS)
