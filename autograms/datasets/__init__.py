@@ -2,11 +2,10 @@
 
 from autograms.datasets.build import BuiltDataset, RowStream
 from autograms.datasets.checks import Finding, check_rows
-from autograms.datasets.dpo import build_dpo, stream_dpo
 from autograms.datasets.export import export_jsonl
+from autograms.datasets.kinds import build_dpo, build_sft, stream_dpo, stream_sft
 from autograms.datasets.report import DatasetReport
 from autograms.datasets.rows import DPO_SCHEMA, SFT_SCHEMA, chat_messages
-from autograms.datasets.sft import build_sft, stream_sft
 from autograms.datasets.source import stream_for_rows
 
 __all__ = [

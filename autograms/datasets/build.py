@@ -1,8 +1,8 @@
 """From conversations to a table of rows: select, split, remove duplicates and leaks, count.
 
-What belongs here: what SFT and DPO datasets have in common. What does not: what a row of either holds (``sft``,
-``dpo``), and how texts are compared (``near``) or counted (``budget``). Conversations are read one at a time; the rows
-of all of them wait, compressed, until the split is known, and leave a few thousand at a time.
+What belongs here: what SFT and DPO datasets have in common. What does not: what a row of either holds (``kinds``), and
+how texts are compared (``near``) or counted (``budget``). Conversations are read one at a time; the rows of all of them
+wait, compressed, until the split is known, and leave a few thousand at a time.
 """
 
 from __future__ import annotations
