@@ -86,10 +86,19 @@ def offered_tools(params: str | None) -> list[dict[str, Any]] | None:
 
     Args:
         params: The call's keywords of the chat API, as JSON text.
+
+    Raises:
+        RecordError: Where they are no JSON object, or the tools no list of such.
     """
     if params is None or '"tools"' not in params:
         return None
-    return json.loads(params).get("tools") or None
+    try:
+        tools = json.loads(params).get("tools") or None
+        if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
+            raise TypeError("tools is no list of objects")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RecordError(f"the record is damaged: the keywords of a call ({error})") from None
+    return tools
 
 
 def tool_messages(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:

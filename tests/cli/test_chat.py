@@ -73,3 +73,17 @@ def test_a_damaged_saved_conversation_stays_as_it_is(run: Run, chatbot: Path, tm
     file.write_text("{")
     assert_one_message(chat(run, chatbot, "--saveload_file", file), "c.json")
     assert file.read_text() == "{"
+
+
+def test_a_loaded_conversation_shows_the_tools_that_were_called(run: Run, tmp_path: Path, say) -> None:
+    path, file = tmp_path / "looks.py", tmp_path / "c.json"
+    path.write_text(
+        "from autograms import autograms_function\nfrom autograms.functional import reply_instruction\n"
+        "def look(at: str) -> int:\n    return len(at)\n"
+        "@autograms_function()\ndef chatbot():\n    while True:\n        reply_instruction('Look.', tools=[look])\n"
+    )
+    say("How long is it?")
+    assert chat(run, path, "--saveload_file", file).status == 0
+    say("And now?")
+    out = chat(run, path, "--saveload_file", file).out
+    assert 'you: How long is it?\nbot: calls look(at="(offline demo) at")\ntool: 17\nbot: (offline demo)' in out

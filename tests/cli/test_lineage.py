@@ -13,6 +13,7 @@ from autograms.datasets import build_dpo, build_sft
 from autograms.settings import DatasetSettings
 from tests.cli.conftest import Run, assert_one_message
 from tests.memories import desk_memories
+from tests.programs import bot, talk
 
 
 @pytest.fixture
@@ -56,3 +57,22 @@ def test_an_unknown_row(run: Run, rows: dict[str, list[dict[str, Any]]]) -> None
 def test_a_damaged_dataset_is_named(run: Run, rows: dict[str, list[dict[str, Any]]], tmp_path: Path) -> None:
     (tmp_path / "s/sft_dataset/greeter.parquet").write_bytes(b"PAR1")
     assert_one_message(run("show", "--row", "xyz"), "materialize sft_dataset again")
+
+
+def test_a_row_of_calls_of_tools(run: Run, rows: dict[str, list[dict[str, Any]]], tmp_path: Path) -> None:
+    calls = {"tool_calls": [{"name": "look", "arguments": {"at": "tea"}}]}
+    program = """
+    def look(at: str) -> int:
+        return len(at)
+
+    def chatbot():
+        reply_instruction("Look.", tools=[look])
+    """
+    _, memory = talk(bot(program, [calls, "Three."]), ["How long?"])
+    write_memories(tmp_path / "s/conversation_memories/greeter.parquet", [memory])
+    table = build_sft([memory], DatasetSettings(validation_fraction=0)).table
+    pq.write_table(table, tmp_path / "s/sft_dataset/greeter.parquet")
+    called, answered = (run("show", "--row", row["id"]).out for row in table.to_pylist())
+    assert '\ncompletion\ncalls look(at="tea")\n' in called
+    assert '\nassistant\ncalls look(at="tea")\n' in answered
+    assert "\ntool\n3\n" in answered

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 
 import pytest
 
-from autograms.conversation.record import Memory, Turn
+from autograms.conversation.record import Call, Memory, Prompt, Turn
 from autograms.evaluation.comparison import render_comparison
 
 
@@ -41,6 +42,29 @@ def page() -> Page:
     }
     supervised = [talk("s1", "Dear customer, soon."), talk("s2", "Of course."), talk("s3", "never shown")]
     return Page(render_comparison("Evaluation of desk", conversations, supervised, verdict="It is better"))
+
+
+def test_calls_of_tools_are_shown_and_not_compared() -> None:
+    called = json.dumps(
+        {
+            "content": None,
+            "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "look", "arguments": '{"at": "<b>", "n": 2}'}}
+            ],
+        }
+    )
+    calls = [
+        Call("reply_instruction", "tool_calls", Prompt(), called),
+        Call("tool", "step", Prompt(), '"gone"'),
+        Call("reply_instruction", "text", Prompt(), "Sold."),
+    ]
+    turns = [Turn("user", "Hi", 0), Turn("assistant", "Sold.", 3)]
+    with_tools = Memory("desk", "s1", calls=calls, turns=turns)
+    shown = Page(render_comparison("Evaluation", {"sft": [with_tools]}, [talk("s1", "Sold.")]))
+    assert 'calls look(at="<b>", n=2)' in shown.texts
+    assert "gone" in shown.texts
+    assert shown.with_class("tool") == 1
+    assert (shown.with_class("same"), shown.with_class("differs")) == (1, 0)
 
 
 def test_each_conversation_stands_side_by_side_with_the_supervisors(page: Page) -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pyarrow as pa
 
+from autograms.evaluation.answers import answer_rows
 from autograms.evaluation.rows import held_out
+from autograms.models import ScriptedModel
 from tests.finetuning.rows import dpo_table, sft_table
 
 
@@ -35,3 +40,18 @@ def test_pairs_expect_the_chosen_answer() -> None:
     pair = held_out(dpo_table(40), "dpo", limit=1, seed=0)[0]
     assert pair.expected.startswith("Dear customer")
     assert pair.row.answers[1].startswith("hey")
+
+
+def test_calls_of_tools_are_compared_by_what_they_call() -> None:
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": '{"n": 2, "at": "x"}'}}
+    prompt = [{"role": "user", "content": "Look.", "extra": None}]
+    row = {"id": "r", "prompt": prompt, "split": "validation", "kind": "tool_calls", "tools": json.dumps(tools)}
+    row["completion"] = json.dumps({"content": None, "tool_calls": [call]})
+    (held,) = held_out(pa.Table.from_pylist([row]), "sft", limit=1, seed=0)
+    assert held.expected == 'calls look(at="x", n=2)'
+    request = held.request(max_new_tokens=9)
+    assert (request.kind, request.params["tools"]) == ("text", tools)
+    outputs = [{"tool_calls": [{"name": "look", "arguments": {"at": "x", "n": 2}}]}, "I see."]
+    answers = [asyncio.run(answer_rows(ScriptedModel([output]), [held], max_new_tokens=9)).texts for output in outputs]
+    assert answers == [[held.expected], ["I see."]]
