@@ -297,7 +297,8 @@ def test_the_journal_holds_no_keys(load, endpoint, tmp_path):
     )
     entry = json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])
     assert set(entry) == {
-        *("scenario", "request", "number", "text", "model", "input_tokens", "output_tokens", "cost_usd", "probabilities")
+        *("scenario", "request", "number", "text", "model", "input_tokens", "output_tokens", "cost_usd"),
+        "probabilities",
     }
     assert os.environ.get("OPENAI_API_KEY") is None
 
