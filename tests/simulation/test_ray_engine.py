@@ -249,6 +249,22 @@ def test_a_budget_in_dollars_needs_a_price(cluster, simulate):
 
 # ------------------------------------------------------------------------------------------- the cluster, and stopping
 
+
+@pytest.mark.long
+@pytest.mark.parametrize("variables", [{}, {"RAY_AUTH_TOKEN": "x" * 64}])
+def test_a_cluster_takes_no_orders_from_others(cluster, variables):
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    script = f"import ray; ray.init({address!r}); print(ray.get(ray.remote(lambda: 'in').remote()))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**environment, **variables}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ConnectionError" in done.stderr
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
