@@ -80,7 +80,7 @@ def joined(pairs: pa.Table, further: pa.Table) -> pa.Table:
     import pyarrow.compute as compute
 
     new = compute.invert(compute.is_in(further["id"], value_set=pairs["id"].combine_chunks()))
-    return pa.concat_tables([pairs, further.filter(new)])
+    return pa.concat_tables([pairs, further.filter(new)], promote_options="default")
 
 
 def train_rounds(

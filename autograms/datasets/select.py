@@ -7,7 +7,7 @@ shows. What does not: the tag language (``tags``), the split (``split``) and the
 from __future__ import annotations
 
 from autograms.conversation.record import Call, Memory
-from autograms.conversation.tool_calls import TOOL_CALLS
+from autograms.conversation.tool_calls import DRAFT, TOOL_CALLS
 from autograms.datasets.tags import parse_tags
 from autograms.settings import DatasetSettings
 
@@ -59,6 +59,8 @@ class Selection:
 def _untrained(call: Call) -> str:
     if call.side != "chatbot":
         return "userbot's call"
+    if call.kind == DRAFT:
+        return "a supervisor answered in its place"
     if call.kind not in ("text", "choice", "object", TOOL_CALLS):
         return f"{call.kind}, not a model's answer"
     if call.kind == TOOL_CALLS and call.error is not None:

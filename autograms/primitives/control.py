@@ -112,7 +112,7 @@ def step(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Run a function whose result must not be computed twice, off the event loop, and record its result.
 
     Args:
-        function: A tool call, the clock, a look at the outside world; any Python function.
+        function: A booking, the clock, a look at the outside world; any Python function, ``async`` or not.
         *args: Its arguments.
         **kwargs: Its keywords.
 

@@ -169,6 +169,8 @@ def test_rows_with_tools_hold_the_requests_of_the_deployed_program(calling: Any)
     assert [chat_messages(row["prompt"]) for row in rows] == [request.messages for request in requests]
     offered = [json.loads(row["tools"]) if row["tools"] else None for row in rows]
     assert offered == [request.params.get("tools") for request in requests]
+    dropped = build_sft([calling[0]], DatasetSettings(deduplicate=False)).report.dropped
+    assert dropped["a supervisor answered in its place"] == 2
     kinds = [(row["kind"], row["supervisor"]) for row in rows]
     assert {("tool_calls", None), ("text", None), ("text", "formal")} == set(kinds)
     behind = [row for row in rows if row["supervisor"]]

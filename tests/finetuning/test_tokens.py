@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from autograms.errors import DatasetError, TrainingError
+from autograms.finetuning.student import tiny_tokenizer
 from autograms.finetuning.tokens import (
     IGNORED,
     Row,
@@ -177,3 +179,38 @@ def test_a_table_of_the_other_kind_is_refused() -> None:
 def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no tokenizer at"):
         load_tokenizer(tmp_path)
+
+
+CALL = {"id": "a", "type": "function", "function": {"name": "look", "arguments": '{"at": "tea"}'}}
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+
+
+def calling_row() -> Row:
+    completion = json.dumps({"content": None, "tool_calls": [CALL]})
+    return Row("t", [{"role": "user", "content": "Look."}], (completion,), "train", "tool_calls", TOOLS)
+
+
+def test_calls_of_tools_carry_loss_and_tools_do_not() -> None:
+    row = calling_row()
+    tokenizer = tiny_tokenizer(row_texts([row]))
+    (tokens,), _ = tokenize_rows([row], tokenizer, max_length=1000, truncate=False)
+    assert tokenizer.decode(tokens.prompt) == f"<|system|>{json.dumps(TOOLS)}<|end|><|user|>Look.<|end|><|assistant|>"
+    learned = [token for token in tokens.labels() if token != IGNORED]
+    assert tokenizer.decode(learned) == ('<tool_call>{"name": "look", "arguments": {"at": "tea"}}</tool_call><|end|>')
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{% for m in messages %}{{ m.content }}{% endfor %}", "does not show any"),
+        (
+            "{{ tools }}{% for m in messages %}{{ loop.length }}{{ m.content }}{% endfor %}",
+            "does not render calls of tools behind the prompt",
+        ),
+    ],
+)
+def test_templates_that_cannot_train_tools(template: str, problem: str) -> None:
+    tokenizer = tiny_tokenizer(row_texts([calling_row()]))
+    tokenizer.chat_template = template
+    with pytest.raises(TrainingError, match=problem):
+        tokenize_rows([calling_row()], tokenizer, max_length=1000, truncate=False)

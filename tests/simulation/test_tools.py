@@ -242,6 +242,29 @@ def test_steps_that_block_hold_up_neither_the_loop_nor_one_another(load, body):
     assert threading.current_thread().name not in threads
 
 
+HANGING = """
+import threading
+
+def wait_for_ever():
+    print("hangs", flush=True)
+    threading.Event().wait()
+
+def chatbot():
+    step(wait_for_ever)
+"""
+
+
+def test_ctrl_c_waits_for_no_step(write, endpoint, tmp_path):
+    write("bot", HANGING)
+    write("user", USERBOT)
+    process = start(tmp_path, endpoint.url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hangs\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode not in (0, None)
+
+
 @pytest.mark.parametrize(
     ("raised", "told"),
     [("raise SystemExit(3)", "the step called exit()"), ("next(iter([]))", "a StopIteration left the step")],
