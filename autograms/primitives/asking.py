@@ -17,7 +17,7 @@ from autograms.conversation.record import NONE, Call, Prompt
 from autograms.errors import ProgramError, ToolCallError, nearest
 from autograms.models.base import Kind, Request
 from autograms.primitives.supervision import Supervision, recorded_answer, supervise
-from autograms.primitives.tool_rounds import ROUNDS, ToolRounds
+from autograms.primitives.tool_rounds import ToolRounds
 from autograms.program.context import Context, current, current_or_none
 from autograms.program.effects import AskModel
 
@@ -39,7 +39,7 @@ CHAT_KEYWORDS = frozenset(
     }
 )
 """Keywords that pass through to the chat API (OpenAI's, and those that vLLM and TGI add)."""
-_OWN_KEYWORDS = frozenset({"max_tool_rounds", "max_turns", "model", "model_type", "multi_modal_inputs", ROUNDS})
+_OWN_KEYWORDS = frozenset({"max_tool_rounds", "max_turns", "model", "model_type", "multi_modal_inputs"})
 
 
 def primitive(function: _F) -> _F:
