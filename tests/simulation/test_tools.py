@@ -349,3 +349,25 @@ def test_a_program_inside_a_program_calls_tools(load, endpoint, tmp_path):
     resumed = chatbot.deserialize(chatbot.serialize(memory))
     assert chatbot.reply("go on", resumed)[0] == text == "It is shipped."
     assert runs(tmp_path) == ran + ["step", "tool"] * 2
+
+
+@pytest.mark.long
+def test_on_a_cluster_they_come_out_the_same(simulator, endpoint, tmp_path):
+    pytest.importorskip("ray", reason='Ray is not installed: pip install -e ".[ray]"')
+    from autograms.simulation.ray_engine import RayEngine
+
+    endpoint.script(answers=RULES)
+
+    def simulate(engine, runs):
+        made = simulator(model_at(endpoint.url), runs=runs, supervisor_mode=True)
+        made.engine = engine
+        memories = made.run(plain_scenarios(4, num_turns=2, seed=0)).memories
+        assert {memory.status for memory in memories} == {"completed"}, memories[0].error_message
+        recorded = [memory.to_dict() for memory in memories]
+        for call in (call for memory in recorded for call in memory["calls"]):
+            for name in ("milliseconds", "request"):  # a step's request knows where the program writes
+                call.pop(name, None)
+        return recorded
+
+    assert simulate(RayEngine(workers=2), "far") == simulate(None, "near")
+    assert [len((tmp_path / name).read_text().split()) for name in ("far", "near")] == [8, 8]
