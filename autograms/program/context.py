@@ -4,8 +4,8 @@ A program's calls and turns are looked up in the memory before anything is asked
 still holds the next one, the program is being replayed: it is handed what was recorded, after a check that it asks
 for the same. Behind the last one it is live, and what it does is appended. Resuming is nothing else.
 
-What belongs here: history, scopes' raw state, the journal's cursor. What does not: switching between driver and
-program (``driver``), jumps (``jumps``), the primitives' meaning (``autograms.primitives``).
+What belongs here: the journal's cursor, scopes' raw state. What does not: the messages (``history``), switching between
+driver and program (``driver``), jumps (``jumps``), the primitives' meaning (``autograms.primitives``).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any, Protocol
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from autograms.conversation.prompt import add_to_wire, wire_messages
-from autograms.conversation.record import NONE, Call, Memory, Prompt, Turn
+from autograms.conversation.record import NONE, Call, Memory, Turn
 from autograms.errors import DivergenceError, ProgramError, RunawayError, SupervisorError
 from autograms.models.base import Model, Reply, Request
 from autograms.program.effects import RELEASED, SAID, Released
+from autograms.program.history import History
 from autograms.program.jumps import Frame
 from autograms.program.watchdog import Halt, go_on
 from autograms.settings import AutogramConfig
@@ -63,7 +63,7 @@ class Program(greenlet):
     context: Context
 
 
-class Context:
+class Context(History):
     """The live state of one program in one conversation.
 
     Args:
@@ -87,29 +87,21 @@ class Context:
         "globals",
         "greenlet",
         "halted",
-        "head",
-        "memory",
         "model",
         "next_call",
         "next_turn",
-        "nodes",
         "parallels",
         "parent_call",
         "perform",
-        "pool",
         "prefix",
         "rng",
         "root_kwargs",
         "side",
         "suffix",
         "supervisor_mode",
-        "system",
-        "touched",
         "turn_calls",
         "user_text",
         "warned",
-        "wire",
-        "wire_head",
     )
 
     def __init__(
@@ -123,19 +115,13 @@ class Context:
         side: str = "chatbot",
         caller: Caller | None = None,
     ) -> None:
-        self.memory = memory
+        super().__init__(memory, config.default_prompt)
         self.config = config
         self.model = model
         self.supervisor_mode = supervisor_mode
         self.classifier = classifier
         self.side = side
         self.caller = caller
-        self.pool: dict[tuple[str, str, str | None], int] = {m: i for i, m in enumerate(memory.messages)}
-        self.wire: list[dict[str, Any]] = []
-        self.wire_head = NONE
-        self.nodes: dict[tuple[int, int], int] = {n: i for i, n in enumerate(memory.history)}
-        self.head = NONE
-        self.system: str | None = config.default_prompt
         self.frames: list[Frame] = []
         self.globals: dict[str, Any] = {}
         self.rng: random.Random | None = None
@@ -153,87 +139,7 @@ class Context:
         self.halted: Exception | None = None
         self.branch: str | None = None
         self.parallels = 0
-        self.touched: tuple[list[int], list[int]] | None = None
         self.prefix, self.suffix = _split_template(config.instruction_template)
-
-    # ------------------------------------------------------------------------------------------------ history
-
-    def intern(self, role: str, content: str, extra: str | None = None) -> int:
-        """Return the pool index of a message, adding it where it is new."""
-        key = (role, content, extra)
-        index = self.pool.get(key)
-        if index is None:
-            index = self.pool[key] = len(self.memory.messages)
-            self.memory.messages.append(key)
-        if self.touched is not None:
-            self.touched[0].append(index)
-        return index
-
-    def log(self, role: str, content: str, extra: str | None = None) -> None:
-        """Append a message to the visible history."""
-        self.head = self.node(self.head, self.intern(role, content, extra))
-
-    def node(self, parent: int, message: int) -> int:
-        """Return the history node of a message behind a parent node, adding it where it is new."""
-        key = (parent, message)
-        index = self.nodes.get(key)
-        if index is None:
-            index = self.nodes[key] = len(self.memory.history)
-            self.memory.history.append(key)
-        if self.touched is not None:
-            self.touched[1].append(index)
-        return index
-
-    def window(self, max_turns: int | None) -> tuple[int, int]:
-        """Return the first and last history node that a call sees.
-
-        Args:
-            max_turns: User turns that are visible; the window starts at the agent's turn before the first of them.
-                ``None`` for all, 0 for none.
-        """
-        if self.head == NONE or max_turns == 0:
-            return NONE, NONE
-        if max_turns is None:
-            return NONE, self.head
-        messages, history = self.memory.messages, self.memory.history
-        node, seen = self.head, 0
-        while node != NONE:
-            parent, message = history[node]
-            if messages[message][0] == "user":
-                seen += 1
-                if seen == max_turns:
-                    starts_at_agent = parent != NONE and messages[history[parent][1]][0] == "assistant"
-                    return (parent if starts_at_agent else node), self.head
-            node = parent
-        return NONE, self.head
-
-    def prompt(self, ask: str, *, role: str, extra: str | None, max_turns: int | None, with_system: bool) -> Prompt:
-        """Return the prompt of a call as indices, adding what is new to the pool."""
-        first, last = self.window(max_turns)
-        system = self.intern("system", self.system) if with_system and self.system else NONE
-        return Prompt(system, first, last, self.intern(role, ask, extra))
-
-    def messages(self, prompt: Prompt) -> list[dict[str, Any]]:
-        """Return a prompt in wire form, as ``Memory.prompt_messages`` does, without rendering old history again."""
-        if prompt.first != NONE or prompt.last != self.head or prompt.last == NONE:
-            return self.memory.prompt_messages(prompt)
-        messages, history = self.memory.messages, self.memory.history
-        new: list[int] = []
-        node = prompt.last
-        while node not in (NONE, self.wire_head):
-            node, message = history[node]
-            new.append(message)
-        if node == NONE:
-            self.wire = []
-        for message in reversed(new):
-            add_to_wire(self.wire, messages[message])
-        self.wire_head = prompt.last
-        wire = self.wire.copy()
-        if prompt.system != NONE:
-            wire[:0] = wire_messages([messages[prompt.system]])
-        if prompt.ask != NONE:
-            add_to_wire(wire, messages[prompt.ask])
-        return wire
 
     # ------------------------------------------------------------------------------------------------ journal
 
@@ -454,38 +360,6 @@ class Context:
     def branch_name(self, number: int) -> str:
         """Return the name of a branch of the running ``parallel_wrapper``, the same live and under replay."""
         return f"{self.branch or ''}/{self.parallels}.{number}"
-
-    def settle(self, messages: int, nodes: int, branches: list[Context]) -> None:
-        """Number what branches added to the pool and the history by branch, not by which answer came first.
-
-        Args:
-            messages: Size of the pool before the branches ran.
-            nodes: Size of the history before the branches ran.
-            branches: The branches, all of them at an end.
-        """
-        memory = self.memory
-        touched = [branch.touched or ([], []) for branch in branches]
-        message_order = [i for i in dict.fromkeys(i for some, _ in touched for i in some) if i >= messages]
-        node_order = [i for i in dict.fromkeys(i for _, some in touched for i in some) if i >= nodes]
-        message_at = {old: messages + new for new, old in enumerate(message_order)}
-        node_at = {old: nodes + new for new, old in enumerate(node_order)}
-        for node in memory.history[nodes:]:
-            del self.nodes[node]
-        memory.messages[messages:] = [memory.messages[old] for old in message_order]
-        memory.history[nodes:] = [
-            (node_at.get(parent, parent), message_at.get(message, message))
-            for parent, message in [memory.history[old] for old in node_order]
-        ]
-        self.pool.update({memory.messages[new]: new for new in message_at.values()})
-        self.nodes.update({memory.history[new]: new for new in node_at.values()})
-        for call in (call for branch in branches for call in branch.memory.calls):
-            system, first, last, ask = call.prompt
-            call.prompt = Prompt(
-                message_at.get(system, system),
-                node_at.get(first, first),
-                node_at.get(last, last),
-                message_at.get(ask, ask),
-            )
 
     def unseen(self, names: Mapping[str, Any]) -> list[str]:
         """Return the names that this conversation has not been warned about yet, and remember them."""
