@@ -196,8 +196,10 @@ class Answers:
 
     def recover(self, journal: Iterable[dict[str, Any]]) -> None:
         """Add the answers that this simulation paid for in a process that was lost, behind those that were there."""
-        for scenario, request, _, reply in _entries(journal, Recovered):
-            self._add(self._answers, scenario, request, reply)
+        for scenario, request, number, reply in sorted(_entries(journal, Recovered), key=lambda entry: entry[2] or 0):
+            known = self._answers.setdefault(scenario, {}).setdefault(request, [])
+            if number is None or number >= len(known):
+                known.append(reply)
 
     def __iter__(self) -> Iterator[tuple[str, str, list[Reply]]]:
         """Yield each conversation's answers to each request."""

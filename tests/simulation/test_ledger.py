@@ -7,7 +7,7 @@ import pytest
 from autograms.models import Reply
 from autograms.simulation import Simulator, plain_scenarios
 from autograms.simulation.budget import Budget
-from autograms.simulation.ledger import _step_key
+from autograms.simulation.ledger import Answers, Recovered, _step_key
 from tests.simulation.conftest import USERBOT
 
 TEMPLATE = """
@@ -103,3 +103,23 @@ def test_answers_of_the_wrong_form_are_within_the_budget(load, budget):
     )
     assert simulation.memories[0].status == "truncated"
     assert model.asked <= 8
+
+
+def entries(*numbered):
+    return [{"scenario": "s", "request": "r", "number": n, "text": text, "model": "m"} for n, text in numbered]
+
+
+def test_what_a_lost_process_paid_for_stands_behind_what_was_there():
+    answers = Answers(journal=entries((0, "zero")))
+    answers.recover(entries((2, "two"), (1, "one"), (2, "paid twice")))
+    assert [(reply.text, type(reply)) for reply in answers.of("s")["r"]] == [
+        ("zero", Reply),
+        ("one", Recovered),
+        ("two", Recovered),
+    ]
+
+
+def test_the_answers_of_some_scenarios_hold_those_of_their_branches():
+    names = ("a", "b", "a/1.1@openai/small", "ab", "b/2.1")
+    journal = [{"scenario": name, "request": "r", "text": name, "model": "m"} for name in names]
+    assert [name for name, _, _ in Answers(journal=journal).part(["a"])] == ["a", "a/1.1@openai/small"]
