@@ -15,6 +15,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import s3fs
+
 __all__ = ["serve_s3"]
 
 _START_SECONDS = 60.0
@@ -40,8 +42,10 @@ def serve_s3(bucket: str, *, checks_keys: bool = False) -> Iterator[dict[str, st
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _create(process, f"{url}/{bucket}")
+        s3fs.S3FileSystem.clear_instance_cache()  # its clients speak to the server that was there before
         yield {**_ENVIRONMENT, "AWS_ENDPOINT_URL": url}
     finally:
+        s3fs.S3FileSystem.clear_instance_cache()
         process.kill()
         process.wait()
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 import pytest
-import s3fs
 from upath import UPath
 
 from autograms.errors import RecordError
@@ -157,9 +156,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with serve_s3(BUCKET, checks_keys=True) as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
         yield f"s3://{BUCKET}/x"
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.mark.parametrize("asset", ["autogram", "conversation_memories"])
