@@ -48,14 +48,15 @@ def test_models_of_an_endpoint(
     run: Run, trained: Path, served: FinetuningEndpoint, chatbot: Path, userbot: Path
 ) -> None:
     assert [job["model"] for job in served.jobs.values()] == ["gpt-4o-mini", "ft:gpt-4o-mini:1"]
-    programs = ("--autogram_file", chatbot, "--userbot_file", userbot)
+    programs = ("--autogram_file", chatbot, "--userbot_file", userbot, "--judge", "openai/judge")
     ended = run("evaluate", "--save_dir", trained, "--base_url", served.url, *programs)
     assert ended.status == 0, ended.err
     assert "The DPO model is better than its base: +" in ended.out
     assert "not measured: an endpoint tells no likelihoods" in ended.out
     metrics = json.loads((trained / "evaluation" / "metrics.json").read_text())
     assert metrics["sft"]["exact_match_after"] == metrics["dpo"]["conversation_agreement_after"] == 1.0
-    assert set(served.asked) == {"gpt-4o-mini", "ft:gpt-4o-mini:1", "ft:ft:gpt-4o-mini:1:1"}
+    assert set(served.asked) == {"gpt-4o-mini", "ft:gpt-4o-mini:1", "ft:ft:gpt-4o-mini:1:1", "judge"}
+    assert 0 <= metrics["sft"]["win_rate"] <= 1
     assert (trained / "evaluation" / "comparison.html").is_file()
 
 

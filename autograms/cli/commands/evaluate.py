@@ -40,6 +40,9 @@ def evaluate(
     ] = None,
     max_rows: Annotated[int | None, typer.Option("--max_rows", help="Held-out rows that are answered.")] = None,
     judge: Annotated[str | None, typer.Option("--judge", help="provider/model of a judge.")] = None,
+    judge_base_url: Annotated[
+        str | None, typer.Option("--judge_base_url", help="URL of the judge's endpoint; --base_url where unset.")
+    ] = None,
     autogram_file: Annotated[
         Path | None,
         typer.Option("--autogram_file", help="The program, to be run with each model on held-out scenarios."),
@@ -74,7 +77,8 @@ def evaluate(
     from autograms.settings import EvaluationSettings
 
     dataset = dataset_settings(flags)
-    settings = build_settings(EvaluationSettings, {}, {"max_rows": max_rows, "judge": judge})
+    judged = {"judge": judge, "judge_base_url": judge_base_url or base_url}
+    settings = build_settings(EvaluationSettings, {}, {"max_rows": max_rows, **judged})
     models = Candidates(save_dir, base_url, api_key_file)
     sft, dpo = models.sft(sft_model), models.dpo(dpo_model)
     memories = read_results(save_dir)
