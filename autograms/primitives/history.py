@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from autograms.conversation.prompt import wire_messages
+from autograms.conversation.tool_calls import readable
 from autograms.program.context import Context, current
 
 __all__ = [
@@ -53,7 +55,7 @@ def get_turn_history(
     Args:
         instruction: What closes the last input.
         max_turns: User turns that are included, ``None`` for all.
-        conv_only: Leave logged thoughts out.
+        conv_only: Leave logged thoughts and calls of tools out.
 
     Returns:
         The inputs (what the model was shown before each of its turns, and last the instruction), the outputs (its
@@ -75,12 +77,15 @@ def get_turn_history(
 
 def _visible(context: Context, max_turns: int | None, conv_only: bool) -> list[tuple[str, str]]:
     first, last = context.window(max_turns)
-    messages = [context.memory.messages[index][:2] for index in context.memory.path(first, last)]
+    pool = context.memory.messages
+    messages = [pool[index] for index in context.memory.path(first, last)]
     if not conv_only:
-        return messages
+        return [(message[0], _text(message)) for message in messages]
     kept: list[tuple[str, str]] = []
     thought = False
-    for role, text in messages:
+    for role, text, extra in messages:
+        if _of_tools(role, extra):
+            continue
         if role == "instruction":
             thought = True
         elif not (thought and role == "assistant"):
@@ -88,3 +93,12 @@ def _visible(context: Context, max_turns: int | None, conv_only: bool) -> list[t
         if role == "assistant":
             thought = False
     return kept
+
+
+def _of_tools(role: str, extra: str | None) -> bool:
+    return role == "tool" or (extra is not None and '"tool_calls"' in extra)
+
+
+def _text(message: tuple[str, str, str | None]) -> str:
+    role, text, extra = message
+    return readable(wire_messages([message])[0]) if extra is not None and _of_tools(role, extra) else text

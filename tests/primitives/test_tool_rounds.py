@@ -1,5 +1,6 @@
 """Programs whose model calls tools: what is sent, what is recorded, what a resumed program meets."""
 
+import ast
 import json
 
 import pytest
@@ -358,3 +359,22 @@ def test_the_transcript_is_in_the_chat_apis_form():
         "content": '{"order": 7, "status": "shipped"}',
         "tool_call_id": called["tool_calls"][0]["id"],
     }
+
+
+def test_the_turn_history_shows_calls_or_leaves_them_out():
+    program = (
+        TOOLS
+        + """
+def chatbot():
+    reply_instruction("Help.", tools=[lookup])
+    thought("Think.", tools=[clock])
+    inputs, outputs, _ = get_turn_history(conv_only=False)
+    short, said, _ = get_turn_history(conv_only=True)
+    reply(repr([inputs, outputs, short, said]))
+"""
+    )
+    autogram = bot(write(program), [calls(("lookup", {"order": 7})), "Shipped.", calls(("clock", {})), "hm"])
+    inputs, outputs, short, said = ast.literal_eval(talk(autogram, ["7?", "ok"])[0][-1])
+    assert outputs == ["calls lookup(order=7)", "Shipped.", "calls clock()", "hm"]
+    assert inputs == ["7?", '{"order": 7, "status": "shipped"}', "ok\n\nInstruction: Think.", "noon", ""]
+    assert (short, said) == (["7?", "ok"], ["Shipped."])
