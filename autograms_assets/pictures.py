@@ -72,10 +72,12 @@ def small_bars(bars: Sequence[tuple[float, int]], title: str) -> dict[str, str] 
         title: What is counted; the first and the last begin stand beside it.
 
     Returns:
-        The value; ``None`` where nothing is counted.
+        The value, words alone where all is in one bar; ``None`` where nothing is counted.
     """
     if not any(count for _, count in bars):
         return None
+    if len(bars) == 1:
+        return {"md": f"{title}: all {bars[0][1]} at {bars[0][0]:.4g}"}
     joined = _joined(bars)
     highest = max(count for _, count in joined)
     width = _WIDTH // max(len(joined), 4)

@@ -44,7 +44,7 @@ def test_metadata_says_what_people_look_for(chain: Chain) -> None:
     samples = [memories[f"sample {number}"] for number in (1, 2, 3)]
     assert all("Dear customer, we noted" in sample for sample in samples)
     assert samples[0].startswith("*item: lamp* (completed, 1 call)")
-    assert memories["scores"].startswith("![calls by score: from 1 to 1, the highest bar is 10](data:image/svg+xml;")
+    assert memories["scores"] == "calls by score: all 10 at 1"
     assert first.metadata["sft_dataset"]["train rows"] == 8
     assert "10 rows** (8 train, 2 validation)" in first.metadata["sft_dataset"]["report"]
     assert "```python" in first.metadata["autogram"]["program"]

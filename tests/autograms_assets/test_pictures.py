@@ -49,7 +49,7 @@ def test_less_than_two_points_are_no_curve(points: list[tuple[float, float]]) ->
     assert small_curve(points, "loss") is None
 
 
-@pytest.mark.parametrize("count", [1, 3, 24, 200])
+@pytest.mark.parametrize("count", [2, 3, 24, 200])
 def test_bars_are_small_enough_to_be_shown_in_place(count: int) -> None:
     shown = small_bars([(start * 10, start + 1) for start in range(count)], "rows by tokens")
     assert shown is not None
@@ -67,6 +67,7 @@ def test_neighbours_are_joined_and_none_is_lost() -> None:
 
 def test_nothing_counted_is_no_picture() -> None:
     assert small_bars([], "rows") is None
+    assert small_bars([(0.5, 7)], "rows by score") == {"md": "rows by score: all 7 at 0.5"}
     assert small_bars([(0, 0), (1, 0)], "rows") is None
 
 
