@@ -47,7 +47,7 @@ def planned(workspace: Workspace, name: str, scenarios: "list[Scenario]", reques
         _CALLS: plan.calls,
         "planned input tokens": plan.input_tokens,
         "planned output tokens": plan.output_tokens,
-        _COST: plan.cost_usd,
+        _COST: float(f"{plan.cost_usd:.4g}"),
     }
 
 

@@ -60,7 +60,8 @@ def scenarios(
         place, request = workspace.stored("scenarios", name), Request.of(context, config)
         made = reuse_or_make(place, depends_on, lambda: _made(project, settings, request), request=request)
         plan = planned(workspace, name, read_scenarios(place.table()), of_the_simulation(context))
-    return made._replace(metadata={**(made.metadata or {}), **plan})
+    found = dict(made.metadata or {})
+    return made._replace(metadata={"reused": found["reused"], **plan, **found})  # the plan is what people look for
 
 
 def read_scenarios(table: pa.Table) -> "list[Scenario]":

@@ -1,13 +1,15 @@
 """The pictures of Dagster's UI in these pages, taken from the running UI.
 
-By hand, after ``make demo`` and while ``make dev`` runs: ``.venv/bin/python -m docs.make_images [URL]``. It needs
-Chromium. What does not belong here: testing the UI (``tests/browser``).
+By hand, while ``make dev`` runs: ``.venv/bin/python -m docs.make_images [URL] [PICTURE ...]``. It needs Chromium. The
+graph is green where every autogram of the project was materialized; the plan is that of ``article_helper``, of which
+``autogram`` and ``scenarios`` are. What does not belong here: testing the UI (``tests/browser``).
 """
 
 from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -21,6 +23,7 @@ __all__ = ["main"]
 _IMAGES = Path(__file__).parent / "images"
 _URL = "http://127.0.0.1:3000"
 _AUTOGRAM = "support_desk"
+_PLANNED = "article_helper"
 _MARGIN = 24
 
 
@@ -47,9 +50,22 @@ def graph(page: Page, url: str, *, width: int, height: int) -> bytes:
     return page.screenshot()
 
 
-def metadata(page: Page, url: str, asset: str, last: str) -> bytes:
+def around(page: Page, png: bytes, *assets: str) -> bytes:
+    """Cut out the part of a picture of the graph that shows these assets, with what stands below their names."""
+    boxes = [box for box in (seen(page, asset).bounding_box() for asset in assets) if box is not None]
+    assert len(boxes) == len(assets)
+    left, top = min(box["x"] for box in boxes) - 3 * _MARGIN, min(box["y"] for box in boxes) - 4 * _MARGIN
+    right = max(box["x"] + box["width"] for box in boxes) + 8 * _MARGIN
+    bottom = max(box["y"] for box in boxes) + 7 * _MARGIN
+    cut = Image.open(io.BytesIO(png)).crop((round(left), round(top), round(right), round(bottom)))
+    out = io.BytesIO()
+    cut.save(out, format="png")
+    return out.getvalue()
+
+
+def metadata(page: Page, url: str, asset: str, last: str, autogram: str = _AUTOGRAM) -> bytes:
     """Take what was recorded of an asset, down to the row that is named last."""
-    open_metadata(page, url, asset, _AUTOGRAM)
+    open_metadata(page, url, asset, autogram)
     row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=last, exact=True))
     return _down_to(page, row)
 
@@ -82,22 +98,31 @@ def _save(name: str, png: bytes) -> None:
     print(f"{path}: {picture.width} x {picture.height}, {path.stat().st_size // 1024} kB")
 
 
+def _pictures(url: str) -> dict[str, Callable[[Page], bytes]]:
+    """Return what takes each picture, by its name."""
+    shown = ("conversation_memories", "dpo_dataset", "sft_model", "dpo_model")
+    return {
+        "asset-graph": lambda page: graph(page, url, width=1600, height=760),
+        "asset-graph-details": lambda page: around(page, graph(page, url, width=2560, height=1080), *shown),
+        "scenarios-metadata": lambda page: metadata(page, url, "scenarios", "planned cost (USD)", _PLANNED),
+        "memories-metadata": lambda page: metadata(page, url, "conversation_memories", "sample 3"),
+        "sft-model-metadata": lambda page: metadata(page, url, "sft_model", "lengths"),
+        "evaluation-metadata": lambda page: metadata(page, url, "evaluation", "DPO: exact match after"),
+        "evaluation-report": lambda page: markdown(page, url, "evaluation", "report"),
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Take all pictures."""
-    url = next(iter(sys.argv[1:] if argv is None else argv), _URL).rstrip("/")
+    """Take the pictures that are named, or all."""
+    url, *names = (sys.argv[1:] if argv is None else argv) or [_URL]
+    pictures = _pictures(url.rstrip("/"))
     _IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = launch(playwright)
-
-        def page(height: int = 1400) -> Page:
-            return browser.new_page(viewport={"width": 1600, "height": height})
-
-        _save("asset-graph", graph(page(), url, width=1600, height=700))
-        _save("asset-graph-details", graph(page(), url, width=2560, height=1080))
-        _save("memories-metadata", metadata(page(), url, "conversation_memories", "sample 3"))
-        _save("sft-model-metadata", metadata(page(), url, "sft_model", "lengths"))
-        _save("evaluation-metadata", metadata(page(), url, "evaluation", "DPO: exact match after"))
-        _save("evaluation-report", markdown(page(1000), url, "evaluation", "report"))
+        for name in names or pictures:
+            page = browser.new_page(viewport={"width": 1600, "height": 1000 if name == "evaluation-report" else 1400})
+            _save(name, pictures[name](page))
+            page.close()
         browser.close()
     return 0
 
