@@ -17,7 +17,12 @@ import typer
 
 __all__ = [
     "ApiKeyFile",
+    "AutogramFile",
     "BaseUrl",
+    "BudgetCalls",
+    "BudgetUsd",
+    "CastFlags",
+    "Concurrency",
     "ConfigFile",
     "DatasetFlags",
     "FinetuningKind",
@@ -59,6 +64,10 @@ RowKind = Literal["sft", "dpo"]
 BaseUrl = Annotated[str | None, typer.Option("--base_url", help="URL of an OpenAI-compatible endpoint.")]
 ApiKeyFile = Annotated[Path | None, typer.Option("--api_key_file", help='JSON file: {"openai": "KEY"}.')]
 ConfigFile = Annotated[Path | None, typer.Option("--config_file", help="JSON or TOML options of AutogramConfig.")]
+AutogramFile = Annotated[Path, typer.Option("--autogram_file", help="The chatbot's program: it defines chatbot().")]
+Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Conversations at once, at the most.")]
+BudgetUsd = Annotated[float | None, typer.Option("--budget_usd", min=0, help="US dollars that it may cost.")]
+BudgetCalls = Annotated[int | None, typer.Option("--budget_calls", min=0, help="Model calls that it may pay for.")]
 SaveDir = Annotated[Path, typer.Option("--save_dir", help="Folder that a simulation wrote.")]
 Provider = Annotated[ProviderType, typer.Option("--model_type", help="Where the model is finetuned.")]
 FinetuningType = Annotated[
@@ -72,6 +81,26 @@ class Status(StrEnum):
     completed = "completed"
     truncated = "truncated"
     failed = "failed"
+
+
+class CastFlags(TypedDict):
+    """Who talks to whom: the user's program, and both programs' models; ``None`` where not given."""
+
+    userbot_file: Annotated[
+        Path | None, typer.Option("--userbot_file", help="The user's program; a plain model-driven user where unset.")
+    ]
+    model: Annotated[
+        str | None, typer.Option("--model", help="The chatbot's model: openai/NAME, checkpoint/FOLDER, offline/demo.")
+    ]
+    user_model: Annotated[str | None, typer.Option("--user_model", help="The user's model; as --model where unset.")]
+    base_url: BaseUrl
+    config_file: Annotated[
+        Path | None, typer.Option("--config_file", help="JSON or TOML options of the chatbot's AutogramConfig.")
+    ]
+    user_config_file: Annotated[
+        Path | None, typer.Option("--user_config_file", help="JSON or TOML options of the user's AutogramConfig.")
+    ]
+    api_key_file: ApiKeyFile
 
 
 class DatasetFlags(TypedDict):

@@ -1,4 +1,4 @@
-"""Opening a program for a command: its file, its configuration, its model."""
+"""Opening programs for a command: their files, their configurations, their models."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from autograms.cli.configuration import read_api_keys, read_config
 
 if TYPE_CHECKING:
     from autograms.autogram import Autogram
+    from autograms.cli.options import CastFlags
     from autograms.models import Model
 
-__all__ = ["open_program", "plain_user_file"]
+__all__ = ["open_cast", "open_program", "plain_user_file"]
 
 
 def open_program(
@@ -52,6 +53,36 @@ def open_program(
     )
     autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is done
     return autogram
+
+
+def open_cast(autogram_file: Path, flags: CastFlags) -> tuple[Autogram, Autogram]:
+    """Load a chatbot and its user for a simulation, in which supervisors answer.
+
+    Args:
+        autogram_file: The chatbot's program.
+        flags: The user's program, and the models of both.
+
+    Raises:
+        AutogramsError: As :func:`open_program`.
+    """
+    chatbot = open_program(
+        autogram_file,
+        config_file=flags["config_file"],
+        model=flags["model"],
+        base_url=flags["base_url"],
+        api_key_file=flags["api_key_file"],
+        supervisor_mode=True,
+    )
+    userbot = open_program(
+        flags["userbot_file"] or plain_user_file(),
+        config_file=flags["user_config_file"] or flags["config_file"],
+        model=flags["user_model"] or flags["model"],
+        base_url=flags["base_url"],
+        api_key_file=flags["api_key_file"],
+        supervisor_mode=True,
+        side="user",
+    )
+    return chatbot, userbot
 
 
 def plain_user_file() -> Path:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 
+from autograms.cli.options import AutogramFile, BudgetCalls, BudgetUsd, CastFlags, Concurrency, spelled_out
 from autograms.errors import ProgramError, ScenarioError
 
 if TYPE_CHECKING:
@@ -36,13 +37,9 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+@spelled_out
 def simulate(
-    autogram_file: Annotated[
-        Path, typer.Option("--autogram_file", help="The chatbot's program: it defines chatbot().")
-    ],
-    userbot_file: Annotated[
-        Path | None, typer.Option("--userbot_file", help="The user's program; a plain model-driven user where unset.")
-    ] = None,
+    autogram_file: AutogramFile,
     num_turns: Annotated[int, typer.Option("--num_turns", min=1, help="User turns of a conversation.")] = 1,
     num_examples: Annotated[int, typer.Option("--num_examples", min=1, help="Conversations to simulate.")] = 5,
     simulation_list_file: Annotated[
@@ -66,27 +63,13 @@ def simulate(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Make every call again, whatever earlier results hold.")
     ] = False,
-    model: Annotated[
-        str | None, typer.Option("--model", help="The chatbot's model: openai/NAME, checkpoint/FOLDER, offline/demo.")
-    ] = None,
-    user_model: Annotated[
-        str | None, typer.Option("--user_model", help="The user's model; as --model where unset.")
-    ] = None,
-    base_url: Annotated[str | None, typer.Option("--base_url", help="URL of an OpenAI-compatible endpoint.")] = None,
-    config_file: Annotated[
-        Path | None, typer.Option("--config_file", help="JSON or TOML options of the chatbot's AutogramConfig.")
-    ] = None,
-    user_config_file: Annotated[
-        Path | None, typer.Option("--user_config_file", help="JSON or TOML options of the user's AutogramConfig.")
-    ] = None,
-    api_key_file: Annotated[Path | None, typer.Option("--api_key_file", help='JSON file: {"openai": "KEY"}.')] = None,
     memory_file: Annotated[
         Path | None, typer.Option("--memory_file", help="Saved conversation that the chatbot goes on from.")
     ] = None,
     user_memory_file: Annotated[
         Path | None, typer.Option("--user_memory_file", help="Saved conversation that the user goes on from.")
     ] = None,
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Conversations at once, at the most.")] = 64,
+    concurrency: Concurrency = 64,
     engine: Annotated[
         Engine, typer.Option("--engine", help="Where to simulate: in this process, or on a Ray cluster.")
     ] = Engine.local,
@@ -116,15 +99,12 @@ def simulate(
     student: Annotated[
         str | None, typer.Option("--student", help="Model whose answers are rejected where the supervisors' differ.")
     ] = None,
-    budget_usd: Annotated[
-        float | None, typer.Option("--budget_usd", min=0, help="US dollars that the simulation may cost.")
-    ] = None,
-    budget_calls: Annotated[
-        int | None, typer.Option("--budget_calls", min=0, help="Model calls that the simulation may pay for.")
-    ] = None,
+    budget_usd: BudgetUsd = None,
+    budget_calls: BudgetCalls = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask where the estimate is above the budget: go on until it is spent.")
     ] = False,
+    **cast: Unpack[CastFlags],
 ) -> None:
     """Simulate conversations between a chatbot and a userbot, supervisors answering for the chatbot.
 
@@ -138,7 +118,7 @@ def simulate(
         --userbot_file examples/userbots/support_customer.py --model offline/demo \\
         --simulation_list_file examples/scenarios/support_desk.json
     """
-    from autograms.cli.programs import open_program, plain_user_file
+    from autograms.cli.programs import open_cast
     from autograms.cli.progress import progress_bar
     from autograms.cli.results import JOURNAL, read_saved_conversation, refuse_results, write_results
     from autograms.cli.spending import agree_to_spend
@@ -155,23 +135,7 @@ def simulate(
     else:
         scenarios = _listed(simulation_list_file, num_turns, seed, skip_bad=skip_bad, sample=sample)
         print(f"--num_examples ({num_examples}) does not count")
-    chatbot = open_program(
-        autogram_file,
-        config_file=config_file,
-        model=model,
-        base_url=base_url,
-        api_key_file=api_key_file,
-        supervisor_mode=True,
-    )
-    userbot = open_program(
-        userbot_file or plain_user_file(),
-        config_file=user_config_file or config_file,
-        model=user_model or model,
-        base_url=base_url,
-        api_key_file=api_key_file,
-        supervisor_mode=True,
-        side="user",
-    )
+    chatbot, userbot = open_cast(autogram_file, cast)
     chatbot_memory = None if memory_file is None else read_saved_conversation(memory_file)
     user_memory = None if user_memory_file is None else read_saved_conversation(user_memory_file)
     previous = [] if fresh else _previous(save_dir)
@@ -183,7 +147,7 @@ def simulate(
         concurrency=concurrency,
         on_userbot_fault=on_userbot_fault.value,
         branches=None if branch_at is None else Branches(branch_at, branches),
-        student=None if student is None else resolve_model(student, base_url=base_url),
+        student=None if student is None else resolve_model(student, base_url=cast["base_url"]),
         engine=RayEngine(ray_address, ray_workers) if engine is Engine.ray else None,
         batch=batch,
         batch_poll_seconds=batch_poll_seconds,
@@ -197,7 +161,7 @@ def simulate(
         "user_memory": user_memory,
     }
     agree_to_spend(simulator, scenarios, budget, yes=yes, **known)
-    with _kept(save_dir / JOURNAL, base_url), progress_bar(len(scenarios)) as bar:
+    with _kept(save_dir / JOURNAL, cast["base_url"]), progress_bar(len(scenarios)) as bar:
         simulation = simulator.run(scenarios, budget=budget, on_progress=bar, **known)
     _refuse_complete_failure(simulation.memories)
     write_results(save_dir, simulation.memories)
