@@ -25,7 +25,7 @@ from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import memories_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import counted, small_bars
-from autograms_assets.plans import earlier_memories, journal_of, planned_in_run
+from autograms_assets.plans import PLANNED_CALLS, PLANNED_COST, earlier_memories, journal_of, planned_in_run
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
 from autograms_assets.scenarios import read_scenarios
 from autograms_assets.stamps import Stamp
@@ -167,14 +167,14 @@ def _summary(simulation: "Simulation", planned: dict[str, Any]) -> dict[str, Any
         "errors": dict(Counter(memory.error for memory in memories if memory.error)),
         "calls": progress.calls,
         "paid calls": progress.paid,
-        "planned calls": planned.get("planned calls"),
+        PLANNED_CALLS: planned.get(PLANNED_CALLS),
         "reused calls": progress.reused,
         "supervised calls": sum(call.supervised for memory in memories for call in memory.calls),
         "scores": _scores(memories),
         "input tokens": progress.input_tokens,
         "output tokens": progress.output_tokens,
         "cost (USD)": progress.cost_usd,
-        "planned cost (USD)": planned.get("planned cost (USD)"),
+        PLANNED_COST: planned.get(PLANNED_COST),
         **_samples(memories),
     }
 

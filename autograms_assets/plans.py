@@ -19,10 +19,19 @@ if TYPE_CHECKING:
     from autograms.simulation.plan import Plan
     from autograms.simulation.scenarios import Scenario
 
-__all__ = ["earlier_memories", "journal_of", "of_the_simulation", "planned", "planned_in_run"]
+__all__ = [
+    "PLANNED_CALLS",
+    "PLANNED_COST",
+    "earlier_memories",
+    "journal_of",
+    "of_the_simulation",
+    "planned",
+    "planned_in_run",
+]
 
 _MEMORIES = "conversation_memories"
-_CALLS, _COST = "planned calls", "planned cost (USD)"
+PLANNED_CALLS, PLANNED_COST = "planned calls", "planned cost (USD)"
+"""The plan's metadata that what was paid is held against."""
 
 
 def planned(workspace: Workspace, name: str, scenarios: "list[Scenario]", request: Request) -> dict[str, Any]:
@@ -44,10 +53,10 @@ def planned(workspace: Workspace, name: str, scenarios: "list[Scenario]", reques
     return {
         "plan": dg.MetadataValue.md(plan.as_markdown()),
         "stale conversations": plan.stale,
-        _CALLS: plan.calls,
+        PLANNED_CALLS: plan.calls,
         "planned input tokens": plan.input_tokens,
         "planned output tokens": plan.output_tokens,
-        _COST: float(f"{plan.cost_usd:.4g}"),
+        PLANNED_COST: float(f"{plan.cost_usd:.4g}"),
     }
 
 
@@ -57,7 +66,7 @@ def planned_in_run(context: dg.AssetExecutionContext) -> dict[str, Any]:
     for record in context.instance.fetch_materializations(wanted, limit=1).records:
         event = record.asset_materialization
         if event is not None and record.run_id == context.run.run_id:
-            return {key: event.metadata[key].value for key in (_CALLS, _COST) if key in event.metadata}
+            return {key: event.metadata[key].value for key in (PLANNED_CALLS, PLANNED_COST) if key in event.metadata}
     return {}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autograms.cli.configuration import read_api_keys
+from autograms.cli.configuration import read_openai_key
 from autograms.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Candidates:
 
     def __init__(self, save_dir: Path, base_url: str | None, api_key_file: Path | None) -> None:
         self._save_dir, self._base_url = save_dir, base_url
-        self._api_key = (read_api_keys(api_key_file) or {}).get("openai")
+        self._api_key = read_openai_key(api_key_file)
 
     def sft(self, given: str | None) -> Candidate:
         """Return the SFT model.

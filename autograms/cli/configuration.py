@@ -14,7 +14,7 @@ from typing import Any
 from autograms.errors import CredentialsError, SettingsError
 from autograms.settings import AutogramConfig
 
-__all__ = ["read_api_keys", "read_config", "read_options"]
+__all__ = ["read_api_keys", "read_config", "read_openai_key", "read_options"]
 
 
 def read_options(path: Path, what: str) -> dict[str, Any]:
@@ -84,3 +84,13 @@ def read_api_keys(path: Path | None) -> dict[str, str] | None:
             "set the variable, or write the key itself and leave load_from_env out"
         )
     return {provider: os.environ[variable] for provider, variable in data.items()}
+
+
+def read_openai_key(path: Path | None) -> str | None:
+    """Return the key of OpenAI-compatible endpoints in a file; ``None``, the environment's, where there is none.
+
+    Raises:
+        SettingsError: As :func:`read_api_keys`.
+        CredentialsError: As :func:`read_api_keys`.
+    """
+    return (read_api_keys(path) or {}).get("openai")

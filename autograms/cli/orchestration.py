@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autograms.cli.results import JOURNAL
 from autograms.cli.run_log import RunLog
 from autograms.conversation.atomic import storage_path
 from autograms.conversation.storage import ensure_reachable, scratch_root
@@ -20,7 +21,7 @@ from autograms.errors import SettingsError
 if TYPE_CHECKING:
     from upath import UPath
 
-__all__ = ["ASSETS", "MODULE", "environment", "run_module", "scratch_folder", "storage_root"]
+__all__ = ["ASSETS", "MODULE", "environment", "journal_of", "run_module", "scratch_folder", "storage_root"]
 
 MODULE = "dagster_project"
 _STORAGE = "storage"
@@ -112,3 +113,8 @@ def storage_root() -> Path | UPath:
 def scratch_folder(storage: Path | UPath) -> Path:
     """Return the folder of this machine for unfinished work, and for copies of what an object store holds."""
     return scratch_root(storage, Path(_STORAGE))
+
+
+def journal_of(name: str, storage: Path | UPath) -> Path:
+    """Return the journal of an autogram's simulations in Dagster."""
+    return scratch_folder(storage) / "conversation_memories" / name / JOURNAL

@@ -38,8 +38,8 @@ def require_trackers(names: Sequence[str]) -> None:
         if name not in INTEGRATION_TO_CALLBACK:
             known = sorted(INTEGRATION_TO_CALLBACK)
             raise TrainingError(
-                f"report_to names {name!r}, which is no tracker{nearest(name, known)} expected some of: "
-                f"{', '.join(known)}"
+                f"report_to names {name!r}, which is no tracker{nearest(name, known)} (expected some of: "
+                f"{', '.join(known)})"
             )
         try:
             INTEGRATION_TO_CALLBACK[name]()

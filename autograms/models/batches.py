@@ -155,7 +155,7 @@ class BatchApi:
             try:
                 return _read_batch(await self._ask("POST", "batches", body=orjson.dumps(asked), tries=1))
             except EndpointError as error:
-                if tries >= self.policy.max_tries or not (error.status is None or passes(error.status)):
+                if tries >= self.policy.max_tries or not passes(error.status):
                     raise
             await asyncio.sleep(self.policy.wait(tries))
             tries += 1

@@ -80,10 +80,7 @@ def _read_text(text: str) -> Called | None:
 def _parsed_answer(tokenizer: Any, prompt: list[int], written: list[int], tools: list[dict[str, Any]]) -> Called | None:
     try:
         message = tokenizer.parse_response(written, prefix=prompt, tools=tools)
-        return (
-            (str(message.get("content") or "").strip(), read_tool_calls(message.get("tool_calls") or ()))
-            if (message.get("tool_calls"))
-            else None
-        )
+        calls = read_tool_calls(message.get("tool_calls") or ())
+        return (str(message.get("content") or "").strip(), calls) if calls else None
     except (ValueError, TypeError, AttributeError):  # no message could be made of it: it is a text
         return None

@@ -19,9 +19,9 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
-def passes(status: int) -> bool:
-    """Return whether an error with this HTTP status may pass by itself: 408, 409, 429 and 5xx."""
-    return status in _PASSING or status >= 500
+def passes(status: int | None) -> bool:
+    """Return whether an error with this HTTP status may pass by itself: 408, 409, 429, 5xx, and ``None``, no answer."""
+    return status is None or status in _PASSING or status >= 500
 
 
 @dataclass(frozen=True, slots=True)

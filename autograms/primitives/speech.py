@@ -7,7 +7,7 @@ from typing import Any
 from autograms.errors import ProgramError
 from autograms.primitives.asking import ask, primitive, text_output
 from autograms.primitives.thinking import instruct
-from autograms.primitives.tool_rounds import ROUNDS, keep_rounds
+from autograms.primitives.tool_rounds import keep_rounds
 from autograms.program.context import Context, current
 from autograms.program.driver import plain
 
@@ -45,8 +45,7 @@ def reply_instruction(instruction: str, data: Any = None, **options: Any) -> Non
     if context.arriving():
         return
     text = instruct(context, "reply_instruction", instruction, options)
-    if ROUNDS in options:
-        keep_rounds(context, options)
+    keep_rounds(context, options)
     _say(context, text, data)
 
 
@@ -68,8 +67,7 @@ def reply_suffix(text: str, data: Any = None, **options: Any) -> None:
     answer = ask(
         "reply_suffix", "text", question, options, encode=text_output, max_turns=options.get("max_turns") or None
     )
-    if ROUNDS in options:
-        keep_rounds(context, options)
+    keep_rounds(context, options)
     _say(context, answer if text in answer else f"{answer.rstrip()} {text}".lstrip(), data)
 
 

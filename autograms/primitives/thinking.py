@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograms.primitives.asking import ask, primitive, text_output
-from autograms.primitives.tool_rounds import ROUNDS, keep_rounds
+from autograms.primitives.tool_rounds import keep_rounds
 from autograms.program.context import Context, current
 
 __all__ = ["instruct", "silent_thought", "thought"]
@@ -29,8 +29,7 @@ def thought(instruction: str, **options: Any) -> str:
     context = current()
     answer = instruct(context, "thought", instruction, options)
     context.log("instruction", f"{context.prefix}{instruction}{context.suffix}")
-    if ROUNDS in options:
-        keep_rounds(context, options)
+    keep_rounds(context, options)
     context.log("assistant", answer)
     return answer
 

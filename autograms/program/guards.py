@@ -142,16 +142,12 @@ class GuardWriter:
         return ast.BoolOp(ast.Or(), [_expr(f"{_FRAME}.at({head[0] if head else None!r})"), value])
 
     def _if(self, node: ast.If) -> tuple[list[str], list[ast.stmt]]:
-        head = self.own(node.test)
-        before = self._head_first(head)
-        inside, body = self._inner(node.body, head)
-        beside, orelse = self._inner(node.orelse, head)
-        if not (head or inside or beside):
-            return [], [node]
-        test = _or_jump(inside, self._noting(head, node.test))
-        return [*head, *inside, *beside], [*before, _at(ast.If(test, body, orelse), node)]
+        return self._tested(node)
 
     def _while(self, node: ast.While) -> tuple[list[str], list[ast.stmt]]:
+        return self._tested(node)
+
+    def _tested(self, node: ast.If | ast.While) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.test)
         before = self._head_first(head)
         inside, body = self._inner(node.body, head)
@@ -159,7 +155,7 @@ class GuardWriter:
         if not (head or inside or beside):
             return [], [node]
         test = _or_jump(inside, self._noting(head, node.test))
-        return [*head, *inside, *beside], [*before, _at(ast.While(test, body, orelse), node)]
+        return [*head, *inside, *beside], [*before, _at(type(node)(test, body, orelse), node)]
 
     def _for(self, node: ast.For) -> tuple[list[str], list[ast.stmt]]:
         head = self.own(node.iter)

@@ -101,7 +101,7 @@ class Carrier:
                 batch = await api.look(flight.batch)
             except EndpointError as error:
                 failed += 1
-                if failed >= _FAILED_LOOKS or not (error.status is None or passes(error.status)):
+                if failed >= _FAILED_LOOKS or not passes(error.status):
                     raise self._lost(flight, error) from None
             else:
                 failed = 0
@@ -144,7 +144,7 @@ class Carrier:
         return batch
 
     def _lost(self, flight: Flight, error: EndpointError) -> EndpointError:
-        if error.status is None or passes(error.status):
+        if passes(error.status):
             return EndpointError(f"{error}. The batch is kept: simulate again to take its answers", error.status)
         return EndpointError(
             f"{error}. It is the batch {flight}; remove {self._flights.path(flight)} to send its calls again",

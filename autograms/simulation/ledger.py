@@ -28,7 +28,8 @@ from autograms.primitives.tools import ToolRun
 from autograms.program.context import Context
 from autograms.program.driver import ask_model, embed_texts, plain, run_step
 from autograms.simulation.budget import Budget, Purse
-from autograms.simulation.waves import Place, Waves, batches_of
+from autograms.simulation.in_flight import batches_of
+from autograms.simulation.waves import Place, Waves
 
 __all__ = ["Account", "Answers", "ConversationLedger", "Progress", "Stopped", "cache_key", "entry_of"]
 

@@ -21,9 +21,9 @@ from typing import Any
 from autograms.errors import ModelError
 from autograms.models.batches import MOST_BYTES, MOST_REQUESTS, Answer, Batch, BatchApi, line_of
 from autograms.simulation.carrier import Carrier, NotTaken
-from autograms.simulation.in_flight import Flight, Flights, batches_of, cancel_flight
+from autograms.simulation.in_flight import Flight, Flights, cancel_flight
 
-__all__ = ["Place", "Waves", "batches_of"]
+__all__ = ["Place", "Waves"]
 
 _AT_ONCE = 256
 """Programs that go on before the event loop looks at anything else, such as an interrupt."""

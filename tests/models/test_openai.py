@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from autograms.errors import CredentialsError, EndpointError, ModelError, ModelNameError, OutputError
-from autograms.models import OpenAIModel, Reply, Request
+from autograms.models import Model, OpenAIModel, Reply, Request
 from autograms.models.openai import choice_probabilities
 from tests.endpoint import Endpoint
 
@@ -20,7 +20,7 @@ def asked(text: str = "Hello.", **options: Any) -> Request:
     return Request(options.pop("kind", "text"), [{"role": "user", "content": text}], **options)
 
 
-def answer(model: OpenAIModel, request: Request) -> Reply:
+def answer(model: Model, request: Request) -> Reply:
     async def main() -> Reply:
         try:
             return await model.complete(request)

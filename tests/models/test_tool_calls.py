@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -10,11 +9,12 @@ import pytest
 
 from autograms.errors import ModelError, OutputError
 from autograms.finetuning.student import tiny_tokenizer
-from autograms.models import OpenAIModel, Reply, Request, ScriptedModel
+from autograms.models import OpenAIModel, Request, ScriptedModel
 from autograms.models.call_reader import call_reader
 from autograms.models.offline import OfflineModel
 from autograms.models.tool_calls import read_tool_calls, template_messages
 from tests.endpoint import Endpoint
+from tests.models.test_openai import answer
 
 TOOL = {
     "type": "function",
@@ -28,16 +28,6 @@ CALL = {"id": "a", "type": "function", "function": {"name": "lookup", "arguments
 
 def asked(*messages: dict[str, Any], **params: Any) -> Request:
     return Request("text", [{"role": "user", "content": "7?"}, *messages], params={"tools": [TOOL], **params})
-
-
-def answer(model: Any, request: Request) -> Reply:
-    async def main() -> Reply:
-        try:
-            return await model.complete(request)
-        finally:
-            await model.close()
-
-    return asyncio.run(main())
 
 
 def test_other_forms_become_the_chat_apis_own() -> None:

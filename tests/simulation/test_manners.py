@@ -9,7 +9,8 @@ from autograms.models.base import Reply
 from autograms.simulation import Simulator, plain_scenarios
 from autograms.simulation.scenarios import scenarios_from_rows
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at
-from tests.simulation.test_simulator import start
+from tests.simulation.processes import start, wait_while_it_runs
+from tests.simulation.test_simulator import PROGRAM
 
 
 def simulate(load, model, scenarios, concurrency=64):
@@ -65,9 +66,8 @@ def test_a_terminated_run_stops_soon_and_goes_on_later(write, endpoint, tmp_path
     write("bot", CHATBOT)
     write("user", USERBOT)
     endpoint.script(latency=0.05)
-    process = start(tmp_path, endpoint.url)
-    while endpoint.stats()["requests"] < 60:
-        time.sleep(0.01)
+    process = start(PROGRAM, tmp_path, endpoint.url)
+    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] >= 60)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     process.communicate(timeout=10)
@@ -75,7 +75,7 @@ def test_a_terminated_run_stops_soon_and_goes_on_later(write, endpoint, tmp_path
     kept = len(list(read_journal(tmp_path / "journal.jsonl")))
     assert kept >= 50
     endpoint.script(latency=0)
-    second = start(tmp_path, endpoint.url)
+    second = start(PROGRAM, tmp_path, endpoint.url)
     output, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert output.split() == [str(240 - kept), str(kept)]

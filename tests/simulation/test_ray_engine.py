@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from autograms.simulation.budget import Budget
 from autograms.simulation.ray_engine import RayEngine, _cluster
 from autograms.simulation.scenarios import scenarios_from_rows
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at
+from tests.simulation.processes import start, wait_until, wait_while_it_runs
 
 pytest.importorskip("ray", reason='Ray is not installed: pip install -e ".[ray]"')
 
@@ -83,13 +83,6 @@ def _line(process):
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
-
-
-def wait_until(condition):
-    ends = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
 
 
 # ------------------------------------------------------------------------------------------------------ same results
@@ -283,29 +276,14 @@ Simulator(chatbot, userbot, concurrency=8, engine=RayEngine(workers=2)).run(
 """
 
 
-def start(folder, url, **variables):
-    command = [sys.executable, "-c", PROGRAM, str(folder), url]
-    root = Path(__file__).parent.parent.parent
-    return subprocess.Popen(
-        command,
-        cwd=root,
-        env={**os.environ, **variables},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_being_stopped_keeps_what_is_finished(write, endpoint, tmp_path, how):
     write("bot", CHATBOT)
     write("user", USERBOT)
     endpoint.script(latency=0.1)
-    process = start(tmp_path, endpoint.url)
-    wait_until(lambda: endpoint.stats()["requests"] >= 60 or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
+    process = start(PROGRAM, tmp_path, endpoint.url)
+    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] >= 60)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(workers(psutil.Process(process.pid))) == 2
     assert list(files_with(family, b"very-secret-key")) == []
@@ -390,9 +368,8 @@ def test_a_machine_may_be_lost(write, endpoint, tmp_path, machines):
     write("bot", CHATBOT)
     write("user", USERBOT)
     endpoint.script(latency=0.2)
-    process = start(tmp_path, endpoint.url, RAY_ADDRESS=address, **NO_TOKEN)
-    wait_until(lambda: (endpoint.stats()["requests"] >= 30 and workers(node)) or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
+    process = start(PROGRAM, tmp_path, endpoint.url, RAY_ADDRESS=address, **NO_TOKEN)
+    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] >= 30 and workers(node))
     kill(node)
     _, errors = process.communicate(timeout=100)
     assert (process.returncode, errors) == (0, "")
@@ -407,9 +384,8 @@ def test_being_interrupted_leaves_the_cluster_and_no_shard(write, endpoint, tmp_
     write("bot", CHATBOT)
     write("user", USERBOT)
     endpoint.script(latency=0.2)
-    process = start(tmp_path, endpoint.url, RAY_ADDRESS=address, **NO_TOKEN)
-    wait_until(lambda: (endpoint.stats()["requests"] >= 30 and workers(node)) or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
+    process = start(PROGRAM, tmp_path, endpoint.url, RAY_ADDRESS=address, **NO_TOKEN)
+    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] >= 30 and workers(node))
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert errors.rstrip().endswith("KeyboardInterrupt")

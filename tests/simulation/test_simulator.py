@@ -2,10 +2,7 @@ import gc
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -17,6 +14,7 @@ from autograms.models import ScriptedModel
 from autograms.simulation import Simulator, plain_scenarios
 from autograms.simulation.scenarios import scenarios_from_rows
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at
+from tests.simulation.processes import start, wait_while_it_runs
 
 
 def without_times(memories):
@@ -247,26 +245,18 @@ print(simulation.progress.paid, simulation.progress.reused)
 """
 
 
-def start(folder: Path, url: str) -> subprocess.Popen[str]:
-    root = Path(__file__).parent.parent.parent
-    command = [sys.executable, "-c", PROGRAM, str(folder), url]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_kill_9_repeats_only_the_calls_in_flight(write, endpoint, tmp_path):
     write("bot", CHATBOT)
     write("user", USERBOT)
     endpoint.script(latency=0.02)
     needed, in_flight = 40 * 3 * 2, 8
-    process = start(tmp_path, endpoint.url)
-    while endpoint.stats()["requests"] < needed // 2:
-        time.sleep(0.01)
-        assert process.poll() is None, process.communicate()[1]
+    process = start(PROGRAM, tmp_path, endpoint.url)
+    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] >= needed // 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
     with open(tmp_path / "journal.jsonl", "ab") as journal:
         journal.write(b'{"torn": ')
-    second = start(tmp_path, endpoint.url)
+    second = start(PROGRAM, tmp_path, endpoint.url)
     output, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     paid, reused = map(int, output.split())
@@ -278,9 +268,8 @@ def test_ctrl_c_stops_soon_and_keeps_what_is_finished(write, endpoint, tmp_path)
     write("bot", CHATBOT)
     write("user", USERBOT)
     endpoint.script(latency=0.1)
-    process = start(tmp_path, endpoint.url)
-    while endpoint.stats()["requests"] < 30:
-        time.sleep(0.01)
+    process = start(PROGRAM, tmp_path, endpoint.url)
+    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] >= 30)
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     process.communicate(timeout=10)

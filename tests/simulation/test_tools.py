@@ -2,11 +2,7 @@
 
 import json
 import signal
-import subprocess
-import sys
 import threading
-import time
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +16,7 @@ from autograms.simulation.budget import Budget
 from autograms.simulation.plan import plan, unasked_model
 from autograms.simulation.student import STUDENT
 from tests.simulation.conftest import model_at
+from tests.simulation.processes import start, wait_while_it_runs
 
 CHATBOT = '''
 from pathlib import Path
@@ -184,26 +181,18 @@ print(simulation.progress.paid, simulation.progress.reused)
 """
 
 
-def start(folder, url):
-    root = Path(__file__).parent.parent.parent
-    command = [sys.executable, "-c", PROGRAM, str(folder), url]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_kill_9_repeats_only_what_was_in_flight(write, endpoint, tmp_path):
     write("bot", CHATBOT.format(runs=str(tmp_path / "runs")))
     write("user", USERBOT)
     endpoint.script(latency=0.02, answers=RULES)
     needed, in_flight = 20 * 2 * 2, 4
-    process = start(tmp_path, endpoint.url)
-    while endpoint.stats()["requests"] < needed // 2:
-        time.sleep(0.01)
-        assert process.poll() is None, process.communicate()[1]
+    process = start(PROGRAM, tmp_path, endpoint.url)
+    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] >= needed // 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
     entries = list(read_journal(tmp_path / "journal.jsonl"))
     assert any("tool_calls" in entry for entry in entries)
-    second = start(tmp_path, endpoint.url)
+    second = start(PROGRAM, tmp_path, endpoint.url)
     output, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert sum(map(int, output.split())) == needed
@@ -257,7 +246,7 @@ def chatbot():
 def test_ctrl_c_waits_for_no_step(write, endpoint, tmp_path):
     write("bot", HANGING)
     write("user", USERBOT)
-    process = start(tmp_path, endpoint.url)
+    process = start(PROGRAM, tmp_path, endpoint.url)
     assert process.stdout is not None
     assert process.stdout.readline() == "hangs\n"
     process.send_signal(signal.SIGINT)

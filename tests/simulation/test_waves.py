@@ -3,10 +3,7 @@
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -24,6 +21,7 @@ from autograms.simulation.ray_engine import RayEngine
 from autograms.simulation.scenarios import scenarios_from_rows
 from tests.endpoint import Endpoint
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at
+from tests.simulation.processes import start, wait_while_it_runs
 from tests.simulation.test_simulator import without_times
 from tests.simulation.test_tools import CHATBOT as WITH_TOOLS
 from tests.simulation.test_tools import RULES
@@ -263,24 +261,16 @@ print(simulation.progress.paid, simulation.progress.reused)
 """
 
 
-def start(folder, url):
-    root = Path(__file__).parent.parent.parent
-    command = [sys.executable, "-c", PROGRAM, str(folder), url]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("wave", [1, 3])
 def test_kill_9_repeats_no_call(write, endpoint, tmp_path, wave):
     write("bot", CHATBOT)
     write("user", USERBOT)
     endpoint.script(batches={"looks": 6})
-    process = start(tmp_path, endpoint.url)
-    while len(made(endpoint)) < wave:
-        time.sleep(0.01)
-        assert process.poll() is None, process.communicate()[1]
+    process = start(PROGRAM, tmp_path, endpoint.url)
+    wait_while_it_runs(process, lambda: len(made(endpoint)) >= wave)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    second = start(tmp_path, endpoint.url)
+    second = start(PROGRAM, tmp_path, endpoint.url)
     output, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert sum(map(int, output.split())) == 20 * CALLS
@@ -292,10 +282,8 @@ def test_ctrl_c_stops_soon_and_leaves_the_batch(write, endpoint, tmp_path):
     write("bot", CHATBOT)
     write("user", USERBOT)
     endpoint.script(batches={"looks": "never"})
-    process = start(tmp_path, endpoint.url)
-    while not endpoint.stats()["batches"]["calls"].get("GET batches/ID"):
-        time.sleep(0.01)
-        assert process.poll() is None, process.communicate()[1]
+    process = start(PROGRAM, tmp_path, endpoint.url)
+    wait_while_it_runs(process, lambda: endpoint.stats()["batches"]["calls"].get("GET batches/ID"))
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     process.communicate(timeout=10)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from autograms.cli.options import ApiKeyFile
 from autograms.errors import SettingsError
 
 __all__ = ["batches"]
@@ -17,7 +18,7 @@ def batches(
     save_dir: Annotated[Path | None, typer.Option("--save_dir", help="Folder of autograms simulate.")] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel them.")] = False,
     base_url: Annotated[str | None, typer.Option("--base_url", help="URL of the endpoint, to cancel there.")] = None,
-    api_key_file: Annotated[Path | None, typer.Option("--api_key_file", help='JSON file: {"openai": "KEY"}.')] = None,
+    api_key_file: ApiKeyFile = None,
 ) -> None:
     """Show the batches that an interrupted simulation left under way at its endpoints, or cancel them.
 
@@ -46,7 +47,7 @@ def batches(
 
 def _simulation(name: str | None, save_dir: Path | None) -> tuple[Path, set[str | None]]:
     """Return a simulation's journal, and the endpoints of its models as far as the settings name them."""
-    from autograms.cli.orchestration import scratch_folder, storage_root
+    from autograms.cli.orchestration import journal_of, storage_root
     from autograms.cli.results import JOURNAL
     from autograms.settings import load_project
 
@@ -60,17 +61,17 @@ def _simulation(name: str | None, save_dir: Path | None) -> tuple[Path, set[str 
     settings = project.settings(name)
     configs = (settings.config, settings.user_config)
     endpoints = {settings.base_url, *(config.get("base_url", settings.base_url) for config in configs)}
-    return scratch_folder(storage_root()) / "conversation_memories" / name / JOURNAL, endpoints
+    return journal_of(name, storage_root()), endpoints
 
 
 def _cancel(journal: Path, endpoints: set[str | None], api_key_file: Path | None) -> int:
     import asyncio
 
-    from autograms.cli.configuration import read_api_keys
+    from autograms.cli.configuration import read_openai_key
     from autograms.models.openai import OpenAIModel
     from autograms.simulation.in_flight import cancel_batches
 
-    key = (read_api_keys(api_key_file) or {}).get("openai")
+    key = read_openai_key(api_key_file)
     models = [OpenAIModel("any", base_url=url, api_key=key) for url in endpoints]
 
     async def cancelled() -> int:

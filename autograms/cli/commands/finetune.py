@@ -209,7 +209,7 @@ def _finetune_at_endpoint(
     base_url: str | None,
     api_key_file: Path | None,
 ) -> None:
-    from autograms.cli.configuration import read_api_keys
+    from autograms.cli.configuration import read_openai_key
     from autograms.datasets.openai_rules import require_openai_file
     from autograms.finetuning.events import describe
     from autograms.finetuning.openai_jobs import run_openai_job
@@ -225,7 +225,7 @@ def _finetune_at_endpoint(
         base=start,
         validation_file=validation if validation.is_file() else None,
         base_url=base_url,
-        api_key=(read_api_keys(api_key_file) or {}).get("openai"),
+        api_key=read_openai_key(api_key_file),
         on_event=lambda event: print(describe(event), flush=True),
     )
     result.write(output_dir)

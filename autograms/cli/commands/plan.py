@@ -48,7 +48,7 @@ def plan(
 
 
 def _plan(project: Project, name: str, *, fresh: bool) -> Plan:
-    from autograms.cli.orchestration import scratch_folder, storage_root
+    from autograms.cli.orchestration import journal_of, storage_root
     from autograms.simulation.plan import plan
     from autograms.simulation.project import open_simulator, scenarios_of
 
@@ -58,7 +58,7 @@ def _plan(project: Project, name: str, *, fresh: bool) -> Plan:
         open_simulator(project, name, unasked=True),
         scenarios_of(project, project.settings(name)),
         previous=_previous(storage / "conversation_memories" / f"{name}.parquet"),
-        journal=scratch_folder(storage) / "conversation_memories" / name / "calls.journal",
+        journal=journal_of(name, storage),
         fresh=fresh,
     )
 
