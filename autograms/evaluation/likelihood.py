@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autograms.errors import DatasetError
 from autograms.finetuning.student import is_tiny
 from autograms.finetuning.tokens import Row, TokenRow, load_tokenizer, tokenize_rows
+from autograms.models.device import find_device
 from autograms.models.local import loading_quietly
 
 if TYPE_CHECKING:
@@ -48,12 +49,10 @@ def likelihoods(model_dir: Path, rows: Sequence[Row], *, batch_size: int) -> lis
     tokens, audit = tokenize_rows(rows, tokenizer, max_length=_ANY_LENGTH, truncate=False)
     if len(tokens) != len(rows):
         raise DatasetError(f"rows without a token to score: {', '.join(audit.named)}")
-    gpu = torch.cuda.is_available()
+    device = find_device()
     with loading_quietly():
-        model = AutoModelForCausalLM.from_pretrained(
-            str(model_dir), dtype=torch.bfloat16 if gpu else torch.float32, use_safetensors=True
-        )
-    model.eval().to("cuda" if gpu else "cpu")
+        model = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype=device.dtype, use_safetensors=True)
+    model.eval().to(device.kind)
     sequences = [(row, answer) for row in tokens for answer in range(len(row.answers))]
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index][0].input_ids(sequences[index][1])))
     results: list[Likelihood] = [(0.0, 0)] * len(sequences)

@@ -22,11 +22,12 @@ import transformers
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 
-from autograms.errors import TrainingError
 from autograms.finetuning.events import Reporter
 from autograms.finetuning.job import JobSpec, TrainingResult
+from autograms.finetuning.placement import Placement, place, takes_flash_attention
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.tokens import TokenAudit, TokenRow, load_tokenizer, read_rows, tokenize_rows
+from autograms.models.device import find_device
 
 __all__ = ["TokenData", "adapter", "arguments", "model_options", "read_tokens", "run_trainer"]
 
@@ -82,7 +83,6 @@ def arguments(spec: JobSpec, data: TokenData, *, learning_rate: float) -> dict[s
         learning_rate: The learning rate where the recipe has none.
     """
     recipe = spec.sft_recipe()
-    cuda = torch.cuda.is_available()
     steps = _steps(spec, len(data.train))
     evaluated = bool(data.validation)
     patience = recipe.early_stopping_patience is not None and evaluated
@@ -112,21 +112,20 @@ def arguments(spec: JobSpec, data: TokenData, *, learning_rate: float) -> dict[s
         "report_to": recipe.report_to or "none",
         "run_name": spec.name,
         "disable_tqdm": True,
-        "use_cpu": not cuda,
-        "bf16": cuda and not spec.tiny and torch.cuda.is_bf16_supported(),
-        "gradient_checkpointing": cuda and not spec.tiny,
-        "dataloader_pin_memory": cuda,
+        "ddp_find_unused_parameters": False if spec.tiny else None,
         "model_init_kwargs": model_options(spec),
+        **_placement(spec).arguments(),
     }
 
 
 def model_options(spec: JobSpec) -> dict[str, Any]:
     """Return the keywords with which the model is loaded."""
-    recipe = spec.sft_recipe()
-    half = torch.cuda.is_available() and recipe.lora is not None and torch.cuda.is_bf16_supported()
-    options: dict[str, Any] = {"dtype": "bfloat16" if half else "float32"}
-    if recipe.lora is not None and recipe.lora.quantize_4bit:
-        options["quantization_config"] = _four_bits()
+    lora = spec.sft_recipe().lora
+    options = _placement(spec).loading()
+    if lora is not None and lora.quantize_4bit:
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        )
     return options
 
 
@@ -246,16 +245,9 @@ def _steps(spec: JobSpec, rows: int) -> int:
     return max(1, math.ceil(math.ceil(rows / together) * recipe.epochs))
 
 
-def _four_bits() -> Any:
-    import importlib.util
-
-    if importlib.util.find_spec("bitsandbytes") is None or not torch.cuda.is_available():
-        raise TrainingError(
-            "lora.quantize_4bit needs the package bitsandbytes and a GPU; install bitsandbytes, or turn it off"
-        )
-    return transformers.BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-    )
+def _placement(spec: JobSpec) -> Placement:
+    flash = takes_flash_attention(spec.start)
+    return place(find_device(), tiny=spec.tiny, lora=spec.sft_recipe().lora is not None, flash=flash)
 
 
 def _quieten(trainer: Trainer) -> None:
@@ -302,8 +294,7 @@ def _save(trainer: Any, spec: JobSpec, data: TokenData) -> None:
 def _merge(spec: JobSpec, folder: Path) -> None:
     from peft import PeftModel
 
-    dtype = model_options(spec)["dtype"]
-    base = transformers.AutoModelForCausalLM.from_pretrained(spec.start, dtype=getattr(torch, dtype))
+    base = transformers.AutoModelForCausalLM.from_pretrained(spec.start, dtype=_placement(spec).dtype)
     merged = PeftModel.from_pretrained(base, str(folder / "adapter")).merge_and_unload()
     merged.save_pretrained(folder)
 
@@ -317,7 +308,6 @@ def _write_result(
     seconds: float,
 ) -> None:
     packages = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers")
-    device = torch.cuda.get_device_name() if trainer.args.device.type == "cuda" else trainer.args.device.type
     TrainingResult(
         kind=spec.kind,
         name=spec.name,
@@ -327,7 +317,7 @@ def _write_result(
         fingerprint=spec.fingerprint,
         recipe={**spec.recipe, "learning_rate": trainer.args.learning_rate},
         versions={package: version(package) for package in packages},
-        device=device,
+        device=find_device().name,
         train_rows=len(data.train),
         validation_rows=len(data.validation),
         steps=trainer.state.global_step,

@@ -12,14 +12,18 @@ import os
 import sys
 import time
 import traceback
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 from autograms.conversation.atomic import replacing
 from autograms.errors import AutogramsError, TrainingError
 from autograms.finetuning.events import Reporter, reporting
 from autograms.finetuning.job import JobSpec
+from autograms.finetuning.placement import require_four_bits
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.trackers import require_trackers, set_log_folder
+from autograms.models.device import find_device
 
 __all__ = ["main"]
 
@@ -31,7 +35,6 @@ _QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "DATASETS_VERBOSITY": "error",
     "TQDM_DISABLE": "1",
-    "PYTHONWARNINGS": "ignore",
 }
 _WAIT_FOR_BASE = 300.0
 
@@ -74,7 +77,10 @@ def main(argv: list[str] | None = None) -> int:
 def _run(spec: JobSpec, reporter: Reporter, stop: StopRequest, *, first: bool) -> None:
     _set_environment(spec)
     reporter.emit("loading", kind=spec.kind, base=Path(spec.base).name)
-    require_trackers(spec.sft_recipe().report_to)
+    recipe = spec.sft_recipe()
+    require_trackers(recipe.report_to)
+    if recipe.lora is not None:
+        require_four_bits(recipe.lora, find_device(), installed=find_spec("bitsandbytes") is not None)
     import torch
 
     if spec.tiny:
@@ -98,6 +104,10 @@ def _set_environment(spec: JobSpec) -> None:
     if spec.tiny or Path(spec.base).is_dir():
         os.environ["HF_HUB_OFFLINE"] = "1"
     set_log_folder(spec.work)
+    # TRL and PEFT still read these names; transformers says so of them, and nobody who trains can change it.
+    warnings.filterwarnings(
+        "ignore", r"`\w*gradient_checkpointing\w*` is deprecated", module=r"transformers\.modeling_"
+    )
 
 
 def _make_base(spec: JobSpec, *, first: bool) -> None:

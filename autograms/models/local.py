@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from autograms.errors import ModelError, ModelNameError
 from autograms.models.base import Message
 from autograms.models.call_reader import Called, CallReader, call_reader
+from autograms.models.device import find_device
 from autograms.models.hub import require_model
 from autograms.models.tool_calls import template_messages
 
@@ -83,7 +84,7 @@ class Written(NamedTuple):
 
 
 def load_local(path: str, batch_size: int) -> LocalModel:
-    """Load a model and its tokenizer, on the GPU (bfloat16) where there is one, else on the CPU (float32).
+    """Load a model and its tokenizer, on the GPU where there is one, in bfloat16 where it computes in that.
 
     Args:
         path: A folder, or a name on the Hugging Face hub.
@@ -99,13 +100,12 @@ def load_local(path: str, batch_size: int) -> LocalModel:
 
     model: Any
     local = Path(source).is_dir()
-    gpu = torch.cuda.is_available()
-    dtype = torch.bfloat16 if gpu else torch.float32
+    device = find_device()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
         with loading_quietly():  # only safetensors: the older weight files are pickles
             model = AutoModelForCausalLM.from_pretrained(
-                source, local_files_only=local, dtype=dtype, use_safetensors=True
+                source, local_files_only=local, dtype=device.dtype, use_safetensors=True
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelNameError(
@@ -116,9 +116,8 @@ def load_local(path: str, batch_size: int) -> LocalModel:
     if not tokenizer.chat_template:
         raise ModelError(f"checkpoint {path!r}: its tokenizer has no chat template; use a chat model, or add one to it")
     model.eval()
-    if gpu:
-        model.cuda()
-    elif sum(parameter.numel() for parameter in model.parameters()) < _SMALL:
+    model.to(device.kind)
+    if not device.gpu and sum(parameter.numel() for parameter in model.parameters()) < _SMALL:
         torch.set_num_threads(1)
     return LocalModel(path, model, tokenizer, batch_size)
 
