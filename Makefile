@@ -37,7 +37,7 @@ test-browser: $(VENV)/.installed-test  ## the tests that drive Dagster's UI in C
 	BROWSER_TESTS=required $(BIN)/python -m pytest -m browser $(BROWSER_ARGS) tests/browser
 
 dev: $(VENV)/.installed  ## Dagster's UI and daemon; state in .dagster/
-	@$(BIN)/autograms sync
+	-@$(BIN)/autograms sync
 	$(BIN)/dagster dev -w workspace.yaml
 
 lint: $(VENV)/.installed-test  ## style, types, and the direction of imports

@@ -7,9 +7,12 @@ import re
 
 import dagster as dg
 
-__all__ = ["AUTOGRAMS", "is_partition_name"]
+__all__ = ["AUTOGRAMS", "PARTITION_NAMES", "is_partition_name"]
 
 AUTOGRAMS = dg.DynamicPartitionsDefinition(name="autogram")
+
+PARTITION_NAMES = "expected A-Z, a-z, 0-9, '_', '.' and '-' only, the first no '.' or '-'"
+"""What a name must be made of, for messages."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 

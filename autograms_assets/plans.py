@@ -53,6 +53,7 @@ def planned(workspace: Workspace, name: str, scenarios: "list[Scenario]", reques
     return {
         "plan": dg.MetadataValue.md(plan.as_markdown()),
         "stale conversations": plan.stale,
+        **({"conversations that would fail": plan.failing} if plan.failing else {}),
         PLANNED_CALLS: plan.calls,
         "planned input tokens": plan.input_tokens,
         "planned output tokens": plan.output_tokens,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from autograms.conversation.storage import scratch_root
 from autograms.errors import SettingsError
 from autograms.settings import AutogramSettings, Project, load_project
+from autograms.settings.chatbots import rootless
 from autograms_assets.fingerprints import Program, combine, file_version, read_program
-from autograms_assets.partitions import is_partition_name
+from autograms_assets.partitions import PARTITION_NAMES, is_partition_name
 from autograms_assets.stored import Folder, Stored
 
 if TYPE_CHECKING:
@@ -118,8 +119,11 @@ def read_sources(project: Project, chatbot: Path, settings: AutogramSettings) ->
 
     Raises:
         SettingsError: Where a file that the settings name is missing.
-        ProgramFileError: Where a file does not parse.
+        ProgramFileError: Where a file does not parse, or defines no ``chatbot()``.
     """
+    problem = rootless(chatbot)
+    if problem is not None:
+        raise problem
     userbot, root = project.userbot_file(settings), project.root
     return Sources(
         read_program(chatbot, root=root),
@@ -130,5 +134,5 @@ def read_sources(project: Project, chatbot: Path, settings: AutogramSettings) ->
 
 def _checked(name: str) -> str:
     if not is_partition_name(name):
-        raise SettingsError(f"{name!r} cannot name an autogram; expected letters, digits, '_', '.' and '-' only")
+        raise SettingsError(f"{name!r} cannot name an autogram; {PARTITION_NAMES}")
     return name

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import dagster as dg
 
 from autograms.errors import AutogramsError, SettingsError
-from autograms.settings import load_project
-from autograms_assets.partitions import is_partition_name
-from dagster_project.resources import project_root
+from autograms.settings import Project, load_project
+from autograms.settings.chatbots import rootless
+from autograms_assets.partitions import PARTITION_NAMES, is_partition_name
 
 __all__ = ["Synced", "main", "sync"]
 
@@ -26,13 +26,13 @@ class Synced:
         names: The autograms that have a partition now.
         added: Those that had none.
         removed: Partitions whose file is gone.
-        refused: Files whose name cannot be a partition.
+        refused: Why a file cannot have one.
     """
 
     names: list[str]
     added: list[str]
     removed: list[str]
-    refused: list[str]
+    refused: list[AutogramsError]
 
 
 def sync(instance: dg.DagsterInstance, names: list[str] | None = None) -> Synced:
@@ -45,13 +45,12 @@ def sync(instance: dg.DagsterInstance, names: list[str] | None = None) -> Synced
     Raises:
         SettingsError: Where there is no project, or no such autogram in it.
     """
-    project = load_project(project_root())
-    for name in names or []:
-        project.chatbot_file(name)
-        if not is_partition_name(name):
-            raise SettingsError(f"{name!r} cannot be a partition; expected letters, digits, '_', '.' and '-' only")
+    project = load_project()
     known = names or project.names()
-    wanted = [name for name in known if is_partition_name(name)]
+    refused = {name: reason for name in known if (reason := _refusal(project, name)) is not None}
+    if names and refused:
+        raise next(iter(refused.values()))
+    wanted = [name for name in known if name not in refused]
     registered = set(instance.get_dynamic_partitions(_PARTITIONS))
     added = [name for name in wanted if name not in registered]
     removed = [] if names else sorted(registered - set(wanted))
@@ -59,14 +58,21 @@ def sync(instance: dg.DagsterInstance, names: list[str] | None = None) -> Synced
         instance.add_dynamic_partitions(_PARTITIONS, added)
     for name in removed:
         instance.delete_dynamic_partition(_PARTITIONS, name)
-    return Synced(wanted, added, removed, [name for name in known if name not in wanted])
+    return Synced(wanted, added, removed, list(refused.values()))
+
+
+def _refusal(project: Project, name: str) -> AutogramsError | None:
+    file = project.chatbot_file(name)
+    if not is_partition_name(name):
+        return SettingsError(f"{file}: {name!r} cannot be a partition's name; {PARTITION_NAMES}; rename the file")
+    return rootless(file)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0, or 2 with one message on standard error.
+        0, or 2 with a message on standard error for each autogram that has no partition.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
@@ -75,11 +81,13 @@ def main(argv: list[str] | None = None) -> int:
     except (AutogramsError, dg.DagsterError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for title, names in (("added", synced.added), ("removed", synced.removed), ("refused", synced.refused)):
+    for title, names in (("added", synced.added), ("removed", synced.removed)):
         if names:
             print(f"{title}: {', '.join(names)}")
     print(f"partitions: {', '.join(synced.names) or 'none'}")
-    return 0
+    for refusal in synced.refused:
+        print(f"error: {refusal}", file=sys.stderr)
+    return 2 if synced.refused else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 from autograms.errors import AutogramsError, ScenarioError, SettingsError
 from autograms.settings import AutogramSettings, Project, load_project
 from autograms_assets.fingerprints import combine, file_version, local_files
-from autograms_assets.partitions import is_partition_name
+from autograms_assets.partitions import PARTITION_NAMES, is_partition_name
 from autograms_assets.workspace import read_sources
 
 __all__ = ["Changed", "Look", "Memo", "look"]
@@ -211,9 +211,7 @@ class _Looking:
         files = local_files(entry, root=root)
         try:
             if not is_partition_name(name):
-                raise SettingsError(
-                    f"{entry}: the file's name cannot be a partition; use letters, digits, '_', '.', '-'"
-                )
+                raise SettingsError(f"{entry}: the file's name cannot be a partition's; {PARTITION_NAMES}; rename it")
             settings = self.project.settings(name)
             userbot = self.project.userbot_file(settings)
             if userbot is not None:

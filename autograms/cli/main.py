@@ -31,6 +31,7 @@ from autograms.cli.commands.serve import serve
 from autograms.cli.commands.show import show
 from autograms.cli.commands.simulate import simulate
 from autograms.cli.commands.sync import sync
+from autograms.cli.complaints import complain
 from autograms.errors import AutogramsError
 
 __all__ = ["COMMANDS", "build_app", "main", "run"]
@@ -111,13 +112,13 @@ def main(argv: Sequence[str] | None = None, *, only: str | None = None, program:
         with _plain_warnings():
             status = build_app(only)(args=arguments, prog_name=program, standalone_mode=False)
     except AutogramsError as error:
-        return _complain(str(error))
+        return complain(error)
     except typer.TyperException as error:
-        return _complain(f"{error.format_message()} (see {program} --help)")
+        return complain(f"{error.format_message()} (see {program} --help)")
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except OSError as error:
-        return _complain(f"{error.strerror or error}: {error.filename or 'the operating system refused'}")
+        return complain(f"{error.strerror or error}: {error.filename or 'the operating system refused'}")
     if status == 130:
         print("interrupted", file=sys.stderr)
     return status if isinstance(status, int) else 0
@@ -126,11 +127,6 @@ def main(argv: Sequence[str] | None = None, *, only: str | None = None, program:
 def run() -> None:
     """Run the command line and end the process with its exit status."""
     sys.exit(main())
-
-
-def _complain(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autograms.cli.orchestration import ASSETS, MODULE, environment, storage_root
-from autograms.errors import RecordError, SettingsError
+from autograms.errors import ProgramFileError, RecordError, SettingsError
 from autograms.settings import Project
+from autograms.settings.chatbots import problem_of
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -58,17 +59,24 @@ def print_autogram(project: Project, name: str) -> None:
         print(f"report: {report}")
 
 
-def print_project(project: Project) -> None:
-    """Print a project's autograms, each with what is stored for it."""
+def print_project(project: Project) -> list[ProgramFileError]:
+    """Print a project's autograms, each with what is stored for it, and return what is wrong with their files."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("autogram", "file", "stored", title=str(project.root), title_justify="left")
     storage = storage_root()
+    problems = []
     for name in project.names():
+        file = project.chatbot_file(name)
         stored = [asset for asset in ASSETS[:-1] if _place(storage, asset, name).exists()]
-        table.add_row(name, str(project.chatbot_file(name).relative_to(project.root)), ", ".join(stored) or "nothing")
+        problem = problem_of(file)
+        if problem is not None:
+            problems.append(problem)
+        wrong = [] if problem is None else ["cannot be loaded"]
+        table.add_row(name, str(file.relative_to(project.root)), ", ".join(stored + wrong) or "nothing")
     Console().print(table)
+    return problems
 
 
 def measured(storage: Path | UPath, name: str) -> Measured:

@@ -22,6 +22,7 @@ from typing import Any
 
 from autograms.errors import ProgramError, ProgramFileError, classify
 from autograms.program.context import current_or_none
+from autograms.settings.chatbots import no_chatbot
 
 __all__ = ["LoadedProgram", "load_autogram", "load_program"]
 
@@ -94,10 +95,7 @@ def load_program(path: str | Path) -> LoadedProgram:
     if not callable(root):
         defined = [name for name, value in vars(module).items() if isinstance(value, types.FunctionType)]
         own = [name for name in defined if getattr(module, name).__module__ == module.__name__]
-        raise ProgramFileError(
-            f"{path} defines no chatbot(): expected a function of that name, the program's root"
-            + (f" (it defines {', '.join(sorted(own))})" if own else "")
-        )
+        raise no_chatbot(file, own)
     if not isinstance(root, types.FunctionType):  # a method or an instance, which takes no attribute
         module.chatbot = functools.wraps(root)(functools.partial(root))  # type: ignore[attr-defined]
     program = LoadedProgram(file, module, importer.files)
@@ -172,8 +170,31 @@ class _Importer:
                             setattr(module, item, child)
                 return module
         if level:
-            raise ImportError(f"no module {'.' * level}{name} in {self.folder}")
-        return importlib.__import__(name, globals, locals, fromlist, level)
+            raise ImportError(f"no module {'.' * level}{name} in {self.folder}{self._elsewhere(name)}")
+        try:
+            return importlib.__import__(name, globals, locals, fromlist, level)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # an installed package lacks one of its own
+            error.msg = f"{error.msg}, neither in {self.folder} nor installed{self._elsewhere(name)}"
+            raise
+
+    def _elsewhere(self, name: str) -> str:
+        """Say where a module lies that was not found, and where it belongs, where it is near."""
+        *parents, leaf = name.split(".")
+        project = [self.folder.parent] if self.folder.name in ("chatbots", "userbots") else []
+        module, package = f"{leaf}.py", f"{leaf}/__init__.py"
+        for folder in (self.folder, *project):
+            for pattern in (f"_{module}", module, f"*/{module}", package, f"*/{package}"):
+                found = next(iter(sorted(folder.glob(pattern))), None)
+                if found is None:
+                    continue
+                if found.is_relative_to(self.folder):
+                    parts = found.relative_to(self.folder).with_suffix("").parts
+                    return f"; {found} is there: import {'.'.join(parts).removesuffix('.__init__')}"
+                whole = found.parent if found.name == "__init__.py" else found
+                return f"; {whole} is there: move it to {self.folder.joinpath(*parents)}, where programs find it"
+        return ""
 
     def _absolute(self, name: str, package: str, level: int) -> str | None:
         if level == 0:

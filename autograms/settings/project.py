@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from autograms.errors import SettingsError, nearest
 from autograms.settings.autogram import AutogramSettings
+from autograms.settings.chatbots import autogram_names
 from autograms.settings.strict import first_problem
 
 __all__ = ["Project", "load_project"]
@@ -42,8 +43,8 @@ class Project:
         return self.root / "autograms.toml"
 
     def names(self) -> list[str]:
-        """Return the autograms' names: the stems of ``chatbots/*.py``, sorted, those with a leading ``_`` left out."""
-        return sorted(path.stem for path in (self.root / "chatbots").glob("*.py") if not path.stem.startswith("_"))
+        """Return the autograms' names, sorted: the stems of ``chatbots/*.py`` without the modules that they import."""
+        return autogram_names(self.root / "chatbots")
 
     def chatbot_file(self, name: str) -> Path:
         """Return the autogram's file.

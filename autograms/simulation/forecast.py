@@ -21,7 +21,7 @@ from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT
 from autograms.simulation.talk import Cast, talk
 
-__all__ = ["Expected", "Forecast", "asked", "expected_of"]
+__all__ = ["Expected", "Failing", "Forecast", "asked", "expected_of"]
 
 _SAMPLE = 50
 """Earlier conversations that speak for one that was never simulated."""
@@ -51,6 +51,42 @@ class Expected:
     key: str = ""
 
 
+@dataclass(slots=True)
+class Failing:
+    """Conversations that fail alike: with the same exception, at the same line.
+
+    Attributes:
+        error: The exception's class name.
+        place: ``file:line`` in the program, ``None`` where it was not on the stack.
+        message: The first one's message, which may quote what the program was told.
+        count: How many they are.
+    """
+
+    error: str
+    place: str | None
+    message: str
+    count: int = 0
+
+    def told(self, *, quoting: bool = True) -> str:
+        """Return what failed, and where, as a text.
+
+        Args:
+            quoting: Whether the message is part of it.
+        """
+        message = f": {self.message}" if quoting and self.message != self.error else ""
+        return f"{self.error}{f' at {self.place}' if self.place else ''}{message}"
+
+    @staticmethod
+    def note(memory: Memory, among: list[Failing]) -> None:
+        """Count a failed conversation among those that fail alike."""
+        error = memory.error or "failed"
+        alike = next((each for each in among if (each.error, each.place) == (error, memory.error_place)), None)
+        if alike is None:
+            alike = Failing(error, memory.error_place, memory.error_message or "")
+            among.append(alike)
+        alike.count += 1
+
+
 class Forecast:
     """Expects of conversations what they, or others, took before.
 
@@ -60,11 +96,13 @@ class Forecast:
         student: Name of the student's model, where it is asked too.
 
     Attributes:
-        rehearsed: Whether a rehearsal with the embedded model had to do.
+        rehearsed: How many conversations were rehearsed with the embedded model, where nothing else was known.
+        failing: Those of them that failed.
     """
 
     def __init__(self, cast: Cast, previous: Iterable[Memory], student: str | None = None) -> None:
-        self.rehearsed = False
+        self.rehearsed = 0
+        self.failing: list[Failing] = []
         self._cast = cast
         self._student = student
         self._known = {memory.scenario: memory for memory in previous if memory.status == "completed"}
@@ -74,9 +112,11 @@ class Forecast:
         """Rehearse some of the scenarios where there are no earlier conversations to judge by."""
         if self._sample or not scenarios:
             return
-        self.rehearsed = True
         for scenario in scenarios[:: max(1, len(scenarios) // _REHEARSED)][:_REHEARSED]:
             memory = await talk(self._cast, scenario, _Rehearsal(scenario.key, {}, Account(Progress())))
+            self.rehearsed += 1
+            if memory.status == "failed":
+                Failing.note(memory, self.failing)
             self._sample.append(self._expected(memory))
 
     def behind(self, scenario: str, used: Counter[str]) -> Iterator[tuple[Expected, float]]:

@@ -24,7 +24,7 @@ from autograms.models.prices import Price, load_prices, price_of
 from autograms.program.context import Context
 from autograms.simulation.branching import branch_points
 from autograms.simulation.budget import Budget
-from autograms.simulation.forecast import Expected, Forecast, asked, expected_of
+from autograms.simulation.forecast import Expected, Failing, Forecast, asked, expected_of
 from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress, cache_key
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.simulator import USERBOT_FAULT, Simulator
@@ -43,6 +43,7 @@ class Plan:
         conversations: Conversations to simulate.
         stale: Those that need at least one answer that is not there.
         changed: Those that come out differently by the answers that are there, and cost nothing.
+        failures: Those that fail by the answers that are there, whatever is asked.
         reused: Answers that are there.
         calls: Answers to pay for, estimated behind the first of each conversation.
         input_tokens: Their prompt tokens, estimated.
@@ -54,7 +55,8 @@ class Plan:
             they are missing ``student`` or ``branches``.
         models: Answers to pay for, by model.
         prices: Date of the price table.
-        rehearsed: Whether the estimate comes from a rehearsal with the embedded model.
+        rehearsed: Conversations that were rehearsed with the embedded model for the estimate.
+        rehearsal_failures: Those of them that failed otherwise than in ``failures``.
         batch: Whether the calls are to go through the batch API, at its price.
     """
 
@@ -62,6 +64,7 @@ class Plan:
     conversations: int = 0
     stale: int = 0
     changed: int = 0
+    failures: list[Failing] = field(default_factory=list)
     reused: int = 0
     calls: int = 0
     input_tokens: int = 0
@@ -71,11 +74,21 @@ class Plan:
     reasons: dict[str, int] = field(default_factory=dict)
     models: dict[str, int] = field(default_factory=dict)
     prices: str = ""
-    rehearsed: bool = False
+    rehearsed: int = 0
+    rehearsal_failures: list[Failing] = field(default_factory=list)
     batch: bool = False
 
-    def rows(self) -> list[tuple[str, str]]:
-        """Return the plan's lines: what, and how much."""
+    @property
+    def failing(self) -> int:
+        """How many conversations fail by the answers that are there."""
+        return sum(each.count for each in self.failures)
+
+    def rows(self, *, quoting: bool = True) -> list[tuple[str, str]]:
+        """Return the plan's lines: what, and how much.
+
+        Args:
+            quoting: Whether exceptions' messages are part of it, which may quote what a program was told.
+        """
         cost = f"${self.cost_usd:.4f} by the {'batch ' if self.batch else ''}prices of {self.prices}"
         if self.unpriced:
             cost += f"; {self.unpriced} calls of models without a price"
@@ -83,18 +96,27 @@ class Plan:
             ("conversations", str(self.conversations)),
             ("stale", str(self.stale)),
             ("changed, at no cost", str(self.changed)),
+            *(("would fail", f"{each.count}: {each.told(quoting=quoting)}") for each in self.failures),
             ("because of", _listed(self.reasons) or "nothing changed"),
             ("calls reused", str(self.reused)),
             ("calls to pay", f"about {self.calls} ({_listed(self.models)})" if self.calls else "0"),
             ("tokens", f"about {self.input_tokens} read, {self.output_tokens} written"),
             ("cost", cost),
             ("judged by", "a rehearsal with the embedded model" if self.rehearsed else "earlier conversations"),
+            *(
+                (f"failed of {self.rehearsed} rehearsed", f"{each.count}: {each.told(quoting=quoting)}")
+                for each in self.rehearsal_failures
+            ),
         ]
 
     def as_markdown(self) -> str:
         """Return the plan as a table."""
         return "\n".join(
-            [f"| {self.name} | plan |", "|---|---|", *(f"| {what} | {much} |" for what, much in self.rows())]
+            [
+                f"| {self.name} | plan |",
+                "|---|---|",
+                *(f"| {what} | {much} |" for what, much in self.rows(quoting=False)),
+            ]
         )
 
 
@@ -263,6 +285,10 @@ class _Planner:
             missing = self._expect_branches(scenario.key, memory if whole else self.before.get(scenario.key), whole)
             if not whole or ledger.beside or missing:
                 stale += 1
+            elif memory.status == "failed":
+                Failing.note(memory, self.plan.failures)
+                if not _differs(memory, self.before.get(scenario.key)):
+                    continue
             elif _differs(memory, self.before.get(scenario.key)):
                 self.plan.changed += 1
             else:
@@ -311,7 +337,9 @@ class _Planner:
         plan.models = {model: round(count) for model, count in sorted(self.models.items())}
         plan.unpriced = sum(count for model, count in plan.models.items() if _price(model) is None)
         plan.reasons = dict(self.reasons.most_common())
+        sure = {(each.error, each.place) for each in plan.failures}
         plan.rehearsed = self.forecast.rehearsed
+        plan.rehearsal_failures = [each for each in self.forecast.failing if (each.error, each.place) not in sure]
 
     def _reason(self, scenario: Scenario, ledger: _PlanLedger, memory: Memory) -> str:
         """Say why a conversation is stale, by the first thing that differs from last time."""
@@ -363,6 +391,8 @@ def _starts(autogram: Autogram) -> bool:
         autogram.run_init()
     except ModelError:
         return False
+    except Exception:  # each conversation meets it
+        return True
     return True
 
 

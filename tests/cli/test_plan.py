@@ -42,3 +42,31 @@ def test_without_a_name_all_are_planned(run: Run, project: Path) -> None:
 
 def test_an_unknown_name(run: Run, project: Path) -> None:
     assert_one_message(run("plan", "greter"), "did you mean 'greeter'")
+
+
+def test_a_file_that_is_no_program_holds_back_nobody(run: Run, project: Path) -> None:
+    (project / "chatbots/aaa.py").write_text("def price():\n    pass\n")
+    for command in ("plan", "show"):
+        ended = run(command)
+        assert_one_message(ended, "aaa.py defines no chatbot()", "_aaa.py", "/NAME/aaa.py")
+        assert "greeter" in ended.out
+
+
+def test_a_module_that_a_program_imports_is_no_autogram(run: Run, project: Path) -> None:
+    (project / "chatbots/prices.py").write_text("PRICE = 1\n")
+    greeter = project / "chatbots/greeter.py"
+    greeter.write_text("from prices import PRICE\n" + greeter.read_text())
+    for command in ("plan", "show"):
+        ended = run(command)
+        assert (ended.status, ended.err) == (0, "")
+        assert "prices.py" not in ended.out
+        assert "greeter" in ended.out
+
+
+def test_what_would_fail_is_told(run: Run, project: Path) -> None:
+    greeter = project / "chatbots/greeter.py"
+    greeter.write_text(greeter.read_text().replace("removesuffix", "removesufix"))
+    ended = run("plan")
+    assert_one_message(ended, "every conversation of greeter would fail", "greeter.py:9", "removesufix")
+    assert "would fail" in ended.out
+    assert "rehearsed" not in ended.out

@@ -57,6 +57,18 @@ def test_what_changes_nothing_does_not_run(project: ScratchProject, file: str, o
     assert changed(see(project, memo)) == []
 
 
+def test_a_file_that_is_no_program_holds_back_nobody(project: ScratchProject) -> None:
+    project.add("prices", "PRICE = 1\n")
+    found = see(project)
+    assert (changed(found), found.names) == (["desk"], ["desk"])
+    assert "prices.py defines no chatbot()" in found.problems["prices"]
+    project.edit("chatbots/desk.py", "from _wording", "import prices\nfrom _wording")
+    after = see(project, found.memo)
+    assert (changed(after), after.problems) == (["desk"], {})
+    project.write("chatbots/prices.py", "PRICE = 2\n")
+    assert changed(see(project, after.memo)) == ["desk"]
+
+
 def test_only_the_edited_one_runs(tmp_path: Path) -> None:
     project = make_project(tmp_path, *(f"desk{number}" for number in range(10)))
     memo = see(project).memo

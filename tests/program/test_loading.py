@@ -163,6 +163,39 @@ def test_files_that_cannot_be_loaded(tmp_path, source, message):
         load_autogram(path)
 
 
+@pytest.mark.parametrize(
+    ("there", "statement", "hint"),
+    [
+        ("prices.py", "import prices", r"prices\.py is there: move it to .*chatbots, where programs find it"),
+        ("prices/__init__.py", "from prices import x", r"p/prices is there: move it to .*chatbots,"),
+        ("lib/prices.py", "import lib.prices", r"lib/prices\.py is there: move it to .*chatbots/lib,"),
+        ("chatbots/shop/prices.py", "import prices", r"shop/prices\.py is there: import shop\.prices$"),
+        ("chatbots/_prices.py", "import prices", r"_prices\.py is there: import _prices$"),
+        ("chatbots/_prices.py", "from .prices import x", r"_prices\.py is there: import _prices$"),
+        ("elsewhere/x.py", "import prices", r"'prices', neither in .*chatbots nor installed$"),
+    ],
+)
+def test_a_module_that_lies_elsewhere_is_found(tmp_path, there, statement, hint):
+    (tmp_path / "p" / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "p" / there).write_text("x = 1\n")
+    (tmp_path / "p/chatbots").mkdir(exist_ok=True)
+    (tmp_path / "p/chatbots/bot.py").write_text(f"{statement}\ndef chatbot(): pass\n")
+    with pytest.raises(ProgramFileError, match=hint):
+        load_autogram(tmp_path / "p/chatbots/bot.py")
+
+
+def test_a_program_may_do_without_a_module(tmp_path):
+    source = """
+    from autograms.functional import reply
+    try:
+        import prices
+    except ModuleNotFoundError as error:
+        name = error.name
+    def chatbot(): reply(name)
+    """
+    assert first(files(tmp_path, bot=source)) == "prices"
+
+
 def test_a_file_that_is_missing_or_no_text(tmp_path):
     with pytest.raises(ProgramFileError, match="no autogram at"):
         load_autogram(tmp_path / "none.py")

@@ -95,7 +95,7 @@ def test_fresh_pays_for_everything(simulator, first):
 
 def test_what_was_never_simulated_is_rehearsed(simulator):
     found = plan(simulator(unasked_model("openai/gpt-4o-mini")), SCENARIOS)
-    assert (found.stale, found.calls, found.rehearsed) == (4, 24, True)
+    assert (found.stale, found.calls, found.rehearsed) == (4, 24, 4)
     assert found.reasons == {"never simulated": 4}
     assert found.cost_usd > 0
     assert found.models == {"openai/gpt-4o-mini": 24}
@@ -127,6 +127,48 @@ def test_a_supervisor_that_changed_its_mind_costs_nothing(simulator):
         previous=first.memories,
     )
     assert (found.stale, found.changed, found.calls, found.reasons) == (0, 4, 0, {"autogram": 4})
+
+
+FAILING = """
+def chatbot(topic):
+    reply("Hello.")
+    if topic in "AB":
+        raise KeyError(topic)
+    if topic == "C":
+        GOTO("nowhere")
+    while True:
+        reply("Go on.")
+"""
+
+
+def test_what_would_fail_is_told_apart(simulator):
+    bot = simulator(ScriptedModel(), FAILING)
+    scenarios = scenarios_from_rows([{"num_turns": 2, "chatbot_kwargs": {"topic": topic}} for topic in "ABCD"])
+    found = plan(bot, scenarios)
+    assert (found.changed, found.failing, found.stale, found.calls) == (1, 3, 0, 0)
+    first = found.failures[0]
+    assert (first.error, first.message, first.count) == ("KeyError", "'A'", 2)
+    assert all(each.place and "bot.py:" in each.place for each in found.failures)
+    rows = [much for what, much in found.rows() if what == "would fail"]
+    assert [row.split(" at ")[0] for row in rows] == ["2: KeyError", "1: AddressError"]
+    assert "'A'" in rows[0]
+    assert "'A'" not in found.as_markdown()
+    again = plan(bot, scenarios, previous=bot.run(scenarios).memories)
+    assert (again.changed, again.failing) == (0, 3)
+
+
+def test_a_program_that_cannot_begin_fails_everywhere(simulator):
+    body = "def init_chatbot():\n    raise ValueError('no table')\n\ndef chatbot(topic):\n    reply('x')\n"
+    found = plan(simulator(ScriptedModel(), body), SCENARIOS)
+    assert [(each.error, each.count) for each in found.failures] == [("ValueError", 4)]
+
+
+def test_rehearsals_that_fail_are_told(simulator):
+    body = "def chatbot(topic):\n    reply_instruction('Hello.')\n    raise KeyError('x')\n"
+    found = plan(simulator(UNASKED, body), SCENARIOS)
+    assert (found.stale, found.failing, found.rehearsed) == (4, 0, 4)
+    assert [(each.error, each.count) for each in found.rehearsal_failures] == [("KeyError", 4)]
+    assert "failed of 4 rehearsed" in dict(found.rows())
 
 
 def test_the_journal_counts(simulator, endpoint, tmp_path):

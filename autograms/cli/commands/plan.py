@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autograms.errors import AutogramsError
+
 if TYPE_CHECKING:
     from upath import UPath
 
@@ -28,23 +30,41 @@ def plan(
     Runs the programs against the answers that are stored; it needs neither an endpoint nor a key. Prices come from
     the table that is part of the package and from the file that $AUTOGRAMS_PRICES names.
 
+    Conversations that fail by the answers that are there are listed as "would fail", with the program's line. The exit
+    status is 2 where all of an autogram's would, or where an autogram cannot be planned; the others are planned still.
+
     Example:
 
     \b
     autograms plan support_desk
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from autograms.cli.complaints import complain
     from autograms.settings import load_project
 
     project = load_project()
+    problems: list[object] = []
     for each in [name] if name is not None else project.names():
-        found = _plan(project, each, fresh=fresh)
-        table = Table("plan", "", title=each, title_justify="left")
-        for row in found.rows():
-            table.add_row(*row)
-        Console().print(table)
+        try:
+            found = _plan(project, each, fresh=fresh)
+        except AutogramsError as error:
+            problems.append(error)
+            continue
+        _print(found)
+        if found.failures and found.failing == found.conversations:
+            problems.append(f"every conversation of {each} would fail; the first: {found.failures[0].told()}")
+    if problems:
+        raise typer.Exit(complain(*problems))
+
+
+def _print(plan: Plan) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("plan", "", title=plan.name, title_justify="left")
+    for what, much in plan.rows():
+        table.add_row(what, escape(much))
+    Console().print(table)
 
 
 def _plan(project: Project, name: str, *, fresh: bool) -> Plan:

@@ -26,6 +26,7 @@ def show(
     autograms show support_desk
     autograms show --row 1f8b33
     """
+    from autograms.cli.complaints import complain
     from autograms.cli.lineage import print_row
     from autograms.cli.overview import print_autogram, print_project
     from autograms.settings import load_project
@@ -35,7 +36,9 @@ def show(
         print_row(project, row, project.names() if name is None else [name])
         return
     if name is None:
-        print_project(project)
+        problems = print_project(project)
+        if problems:
+            raise typer.Exit(complain(*problems))
         return
     project.chatbot_file(name)
     print_autogram(project, name)
