@@ -19,16 +19,17 @@ import orjson
 
 from autograms.conversation import saved
 from autograms.conversation.checking import check
-from autograms.conversation.record import NONE, Memory, Turn
-from autograms.errors import DivergenceError, ProgramError, ProgramFileError, RecordError
+from autograms.conversation.record import Memory, Turn
+from autograms.errors import DivergenceError, ProgramError, ProgramFileError
 from autograms.models import resolve_model
 from autograms.models.base import Model
 from autograms.program.context import Caller, Context, current_or_none
 from autograms.program.decorators import refuse_suspending
-from autograms.program.driver import drive, drive_here, prepare, resume, use_config
-from autograms.program.effects import FINISHED, SAID
+from autograms.program.driver import drive, drive_here, use_config
+from autograms.program.effects import FINISHED
 from autograms.program.greenlets import end
 from autograms.program.loading import LoadedProgram, load_autogram, load_program
+from autograms.program.replay import Root, call_external, enter, finish, keywords_text, move, replay
 from autograms.program.watchdog import guarded
 from autograms.settings import AutogramConfig
 
@@ -94,6 +95,8 @@ class Autogram:
         self.program: LoadedProgram | None = getattr(root_function, "__autograms_program__", None)
         plain_name = getattr(root_function, "__name__", type(root_function).__name__)
         self.name = name or (self.program.path.stem if self.program else plain_name)
+        plain_module = getattr(inspect.unwrap(root_function), "__globals__", {})
+        self._root = Root(self.name, root_function, vars(self.program.module) if self.program else plain_module)
         self._api_key = (api_keys or {}).get("openai")
         self._model: Model | str = "offline/demo" if test_mode else model or self.config.chatbot_model
         one_for_all = test_mode or not (model is None or isinstance(model, str))
@@ -206,12 +209,7 @@ class Autogram:
         memory = memory_object if memory_object is not None else self.new_memory()
         with _TurnOf(memory):
             context = self.attach(memory)
-            name = getattr(function, "__name__", repr(function))
-            if self._external(name) is None:
-                raise ProgramError(f"{name}() is no function of {self.name}'s file; define it there")
-            memory.turns.append(Turn("external", name, context.next_call, kwargs=_kwargs_text(memory, kwargs)))
-            context.next_turn += 1
-            return AutogramsReturn(memory, func_return=self._run_external(context, function, kwargs))
+            return AutogramsReturn(memory, func_return=call_external(context, self._root, function, kwargs))
 
     def new_memory(self) -> Memory:
         """Return the memory of a new conversation, whose ``random`` has a seed of its own."""
@@ -251,12 +249,12 @@ class Autogram:
         context = self._context(memory, caller)
         if memory.turns:
             try:
-                self._replay(context)
+                replay(context, self._root)
             except DivergenceError:
                 if self.on_change != "address":
                     raise
                 context = self._context(memory, caller)
-                self._move(context)
+                move(context, self._root)
         memory.live = _Live(self, context)
         return context
 
@@ -280,15 +278,15 @@ class Autogram:
         if user_reply is not None:  # half a surrogate pair is no text that could be stored
             user_reply = user_reply.encode("utf-8", "replace").decode()
         starts = context.greenlet is None or context.greenlet.dead
-        text = _kwargs_text(memory, kwargs) if starts else None
+        text = keywords_text(memory, kwargs) if starts else None
         memory.turns.append(Turn("user", user_reply, context.next_call, kwargs=text))
         # The root gets what a resume will hand it: a tuple, for one, comes back as a list.
-        return self._enter(context, user_reply, orjson.loads(text) if text else kwargs)
+        return enter(context, self._root, user_reply, orjson.loads(text) if text else kwargs)
 
     def end_turn(self, context: Context, effect: Any) -> str | None:
         """Return what the program said in the turn that has ended."""
         if effect is FINISHED:
-            self._finish(context)
+            finish(context)
         return context.memory.turns[context.next_turn - 1].content
 
     def _context(self, memory: Memory, caller: Caller | None) -> Context:
@@ -301,98 +299,6 @@ class Autogram:
             side=self.side,
             caller=caller,
         )
-
-    def _enter(self, context: Context, user_reply: str | None, kwargs: dict[str, Any]) -> Any:
-        program = context.greenlet
-        if program is None or program.dead:
-            context.head, context.system, context.frames = NONE, context.config.default_prompt, []
-            context.root_kwargs = kwargs or context.root_kwargs
-            prepare(context, self.root_function, context.root_kwargs)
-        context.hear(user_reply)
-        return resume(context)
-
-    def _finish(self, context: Context) -> None:
-        """Record that the program ended."""
-        turns = context.memory.turns
-        if context.next_turn < len(turns):
-            turn = turns[context.next_turn]
-            if turn.role != "assistant" or turn.content is not None or turn.after != context.next_call:
-                raise context.diverged(turn, "nothing: the program ends here")
-        elif context.replaying:
-            raise context.diverged(context.memory.calls[context.next_call], "nothing: the program ends here")
-        else:
-            turns.append(Turn("assistant", None, context.next_call))
-        context.next_turn += 1
-
-    # --------------------------------------------------------------------------------------------------- replaying
-
-    def _replay(self, context: Context) -> None:
-        """Run the program against everything that the memory recorded since it last moved to a changed program."""
-        turns = context.memory.turns
-        context.root_kwargs = context.memory.live_kwargs
-        moves = [index for index, turn in enumerate(turns) if turn.role == "moved"]
-        if moves:
-            self._go_to_address(context, moves[-1])
-        while context.next_turn < len(turns):
-            turn = turns[context.next_turn]
-            kwargs = _kwargs_of(turn)
-            if turn.role == "external":
-                context.next_turn += 1
-                self._run_external(context, self._external(turn.content or ""), kwargs)
-                continue
-            effect = self._enter(context, turn.content, kwargs)
-            if effect is FINISHED:
-                self._finish(context)
-            elif effect is not SAID:
-                raise context.diverged(turns[context.next_turn], "a call that was not made then")
-
-    def _move(self, context: Context) -> None:
-        """Move to the changed program: note in the memory at which address it goes on, and start it there."""
-        memory = context.memory
-        last = next((turn for turn in reversed(memory.turns) if turn.role == "assistant"), None)
-        if last is None or last.address is None:
-            raise DivergenceError(
-                "the program has changed, and the call at which it was suspended carries no ADDRESS to resume at"
-            )
-        kwargs = next((turn.kwargs for turn in memory.turns if turn.kwargs), None)
-        memory.turns.append(Turn("moved", None, len(memory.calls), last.address, kwargs=kwargs))
-        self._go_to_address(context, len(memory.turns) - 1)
-
-    def _go_to_address(self, context: Context, index: int) -> None:
-        """Start the program at the address of a move, with a history of what was said before it."""
-        turns = context.memory.turns
-        move = turns[index]
-        context.next_turn, context.next_call = index + 1, move.after
-        context.address_path = (move.address or "").split(" > ")
-        for turn in turns[:index]:
-            if turn.content and turn.role in ("assistant", "user"):
-                context.log(turn.role, turn.content)
-                context.user_text = turn.content if turn.role == "user" else context.user_text
-        context.root_kwargs = _kwargs_of(move)
-        prepare(context, self.root_function, context.root_kwargs)
-
-    # ---------------------------------------------------------------------------------------------------- external
-
-    def _external(self, name: str) -> Callable[..., Any] | None:
-        root = inspect.unwrap(self.root_function)
-        module = self.program.module.__dict__ if self.program else getattr(root, "__globals__", {})
-        found = module.get(name)
-        return found if callable(found) else None
-
-    def _run_external(self, context: Context, function: Callable[..., Any] | None, kwargs: dict[str, Any]) -> Any:
-        if function is None:
-            raise DivergenceError(f"{self.name} has no function any more that was run in the conversation from outside")
-        kept = context.greenlet, context.head, context.system, context.frames
-        result: list[Any] = []
-        context.frames = []
-        try:
-            prepare(context, lambda **keywords: result.append(function(**keywords)), kwargs)
-            effect = drive_here(context, resume(context))
-            if effect is SAID:
-                raise ProgramError(f"{function.__name__}() replied; a function run from outside returns its result")
-        finally:
-            context.greenlet, context.head, context.system, context.frames = kept
-        return result[0]
 
 
 class _Live:
@@ -429,36 +335,3 @@ class _TurnOf:
             messages, history, calls, turns = self.sizes
             del memory.messages[messages:], memory.history[history:], memory.calls[calls:], memory.turns[turns:]
             memory.unsaveable, memory.live = self.unsaveable, None
-
-
-_PLAIN = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
-
-
-def _kwargs_text(memory: Memory, kwargs: dict[str, Any]) -> str | None:
-    if not kwargs:
-        return None
-    try:
-        return orjson.dumps(kwargs, option=_PLAIN).decode()
-    except TypeError:
-        bad = [key for key, value in kwargs.items() if not _is_plain(value)]
-        memory.live_kwargs = kwargs
-        memory.unsaveable = ", ".join(f"{key}={type(kwargs[key]).__name__}" for key in bad)
-        return None
-
-
-def _kwargs_of(turn: Turn) -> dict[str, Any]:
-    try:
-        kwargs = orjson.loads(turn.kwargs) if turn.kwargs else {}
-    except orjson.JSONDecodeError as error:
-        raise RecordError(f"the saved memory is damaged: the keywords of a turn: {error}") from None
-    if not isinstance(kwargs, dict):
-        raise RecordError(f"the saved memory is damaged: the keywords of a turn are a {type(kwargs).__name__}")
-    return kwargs
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        orjson.dumps(value, option=_PLAIN)
-    except TypeError:
-        return False
-    return True
