@@ -25,10 +25,11 @@ from autograms.models import resolve_model
 from autograms.models.base import Model
 from autograms.program.context import Caller, Context, current_or_none
 from autograms.program.decorators import refuse_suspending
-from autograms.program.driver import drive, drive_here, use_config
+from autograms.program.driver import drive
 from autograms.program.effects import FINISHED
 from autograms.program.greenlets import end
 from autograms.program.loading import LoadedProgram, load_autogram, load_program
+from autograms.program.outside import drive_here, use_config
 from autograms.program.replay import Root, call_external, enter, finish, keywords_text, move, replay
 from autograms.program.watchdog import guarded
 from autograms.settings import AutogramConfig

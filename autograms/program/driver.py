@@ -1,21 +1,16 @@
 """Runs programs: enters them, performs the effects they hand out, and switches back with the results.
 
-Programs are plain synchronous functions in greenlets. Inside an event loop, :func:`drive` performs effects by
-``await``, so that one loop drives thousands of programs. Outside one, :func:`drive_here` keeps the program in the
-calling thread (a debugger works in it) and sends the effects to a loop in a second thread.
+Programs are plain synchronous functions in greenlets. :func:`drive` performs their effects by ``await``, so that one
+event loop drives thousands of programs. What does not belong here: driving where there is no event loop (``outside``).
 """
 
 from __future__ import annotations
 
-import asyncio
 import builtins
-import concurrent.futures
 import inspect
 import json
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,31 +18,28 @@ import orjson
 from greenlet import getcurrent
 
 from autograms import errors
-from autograms.conversation.record import Call, Memory, Prompt
+from autograms.conversation.record import Call
 from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
 from autograms.errors import DivergenceError, OutputError, ProgramError, RunawayError
 from autograms.models.base import Model, Reply, Request, read_output
-from autograms.program.context import Caller, Context, ambient, current_or_none
+from autograms.program.context import Caller, Context
 from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Inner, Parallel, RunStep
 from autograms.program.greenlets import begin, free
 from autograms.program.off_loop import off_loop
 from autograms.program.side_by_side import side_by_side
 from autograms.program.watchdog import Halt, guarded
-from autograms.settings import AutogramConfig
 
 __all__ = [
     "ask_model",
     "drive",
-    "drive_here",
     "embed_texts",
+    "perform",
     "plain",
     "prepare",
     "recorded_error",
     "resume",
-    "run_outside",
     "run_step",
     "throw",
-    "use_config",
 ]
 
 
@@ -106,7 +98,7 @@ async def drive(context: Context, effect: Any) -> Any:
     """Perform a program's effects until its turn ends; return ``SAID`` or ``FINISHED``."""
     while effect is not SAID and effect is not FINISHED:
         try:
-            result = await (_answer(context, effect) if type(effect) is AskModel else _perform(context, effect))
+            result = await (_answer(context, effect) if type(effect) is AskModel else perform(context, effect))
         except Exception as error:
             effect = throw(context, error)
         else:
@@ -114,7 +106,8 @@ async def drive(context: Context, effect: Any) -> Any:
     return effect
 
 
-async def _perform(context: Context, effect: Any) -> Any:
+async def perform(context: Context, effect: Any) -> Any:
+    """Perform one effect and return its result."""
     if type(effect) is AskModel:
         return await _answer(context, effect)
     if type(effect) is Parallel:
@@ -127,7 +120,7 @@ async def _perform(context: Context, effect: Any) -> Any:
         return await embed(context, effect.call, effect.texts, effect.model)
     if type(effect) is Inner:
         effect.context.caller = effect.context.caller or context.caller
-        return await _perform(effect.context, effect.effect)
+        return await perform(effect.context, effect.effect)
     raise ProgramError(f"a program handed out {effect!r}, which is no effect")
 
 
@@ -222,166 +215,6 @@ def _sum(spent: Reply, reply: Reply) -> Reply:
     )
 
 
-# ---------------------------------------------------------------------------------------- outside an event loop
-
-
-class _Portal:
-    """An event loop in a thread of its own, for effects of programs that run outside a loop."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self._run, name="autograms-loop", daemon=True).start()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
-
-    def submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
-
-
-_portal: _Portal | None = None
-_portal_lock = threading.Lock()
-
-
-def _get_portal() -> _Portal:
-    global _portal
-    with _portal_lock:
-        if _portal is None:
-            _portal = _Portal()
-    return _portal
-
-
-def run_outside(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine in the second thread's loop and wait for its result, which Ctrl-C interrupts."""
-    future = _get_portal().submit(work)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
-def drive_here(context: Context, effect: Any) -> Any:
-    """Perform a program's effects until its turn ends, the program staying in this thread."""
-    while effect is not SAID and effect is not FINISHED:
-        try:
-            result = _perform_here(context, effect)
-        except Exception as error:
-            effect = throw(context, error)
-        else:
-            effect = resume(context, result)
-    return effect
-
-
-def _perform_here(context: Context, effect: Any) -> Any:
-    outer = current_or_none()
-    if outer is not None and outer is not context:
-        return _perform_inside(outer, context, effect)
-    if type(effect) is Parallel:
-        return _run_branches_here(effect.branches)
-    return run_outside(_perform(context, effect))
-
-
-def _perform_inside(outer: Context, context: Context, effect: Any) -> Any:
-    """Perform the effect of a program that runs inside another one: the outer's driver does, its journal records."""
-    if type(effect) is Parallel:
-        for branch in effect.branches:
-            drive_here(branch, resume(branch))
-        return None
-    call: Call = effect.call
-    asked = context.memory.messages[call.prompt.ask][1]
-    if outer.replaying:
-        done = outer.recorded("inner", asked)
-        if done.error is not None:
-            raise recorded_error(done.error)
-    else:
-        prompt = Prompt(ask=outer.intern("step", asked))
-        done = Call("inner", "step", prompt, None, outer.side, place=outer.place(), parent=outer.parent_call)
-        outer.begin(done)
-        try:
-            result = outer.switch(Inner(context, effect))
-        except Exception as error:
-            done.error = f"{type(error).__name__}: {error}"
-            raise
-        made = json.loads(result) if call.kind == TOOL_CALLS else result
-        done.output = plain(made, f"what {call.primitive} of {context.memory.autogram} returned")
-        for name in _COUNTS:
-            setattr(done, name, getattr(call, name))
-    result = done.value()
-    if type(effect) is AskModel:
-        if isinstance(result, dict):
-            call.kind, result = TOOL_CALLS, json.dumps(result, ensure_ascii=False)
-        call.output = result
-        for name in _COUNTS:
-            setattr(call, name, getattr(done, name))
-    return result
-
-
-_COUNTS = ("model", "input_tokens", "output_tokens", "cost_usd", "milliseconds", "reused", "request")
-
-
-def recorded_error(text: str) -> Exception:
-    """Return the error that a journal holds as ``Class: message``; a ``ModelError`` where the class is not known."""
-    name, _, message = text.partition(": ")
-    kind = getattr(errors, name, None) or getattr(builtins, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, Exception)):
-        return errors.ModelError(text)
-    try:
-        return kind(message)
-    except TypeError:
-        return errors.ModelError(text)
-
-
-def _run_branches_here(branches: list[Context]) -> None:
-    """Run branches side by side: their effects in the second thread, their programs in turn in this one."""
-    waiting: dict[concurrent.futures.Future[Any], Context] = {}
-
-    def advance(branch: Context, effect: Any) -> None:
-        while type(effect) is Parallel:
-            _run_branches_here(effect.branches)
-            effect = resume(branch, None)
-        if effect is not FINISHED:
-            waiting[_get_portal().submit(_perform(branch, effect))] = branch
-
-    try:
-        for branch in branches:
-            advance(branch, resume(branch))
-        while waiting:
-            done, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in done:
-                branch = waiting.pop(future)
-                error = future.exception()
-                if isinstance(error, Exception):
-                    advance(branch, throw(branch, error))
-                else:
-                    advance(branch, resume(branch, future.result()))
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-@contextmanager
-def use_config(config: AutogramConfig, model: Model | None = None) -> Iterator[None]:
-    """Let primitives be used outside a program, as in an ``init_chatbot()`` that asks for embeddings.
-
-    Args:
-        config: How models are asked.
-        model: The model; the configuration's where unset.
-    """
-    if model is None:
-        from autograms.models import resolve_model
-
-        model = resolve_model(config.chatbot_model, base_url=config.endpoint)
-    context = Context(Memory(), config, model)
-    context.perform = _perform_here
-    token = ambient.set(context)
-    try:
-        yield
-    finally:
-        ambient.reset(token)
-
-
 def plain(value: Any, what: str) -> str:
     """Return a value as JSON text.
 
@@ -397,3 +230,15 @@ def plain(value: Any, what: str) -> str:
 def _plainer(value: Any) -> Any:
     """Return a date, a dataclass or the like as plain data."""
     return json.loads(orjson.dumps(value))
+
+
+def recorded_error(text: str) -> Exception:
+    """Return the error that a journal holds as ``Class: message``; a ``ModelError`` where the class is not known."""
+    name, _, message = text.partition(": ")
+    kind = getattr(errors, name, None) or getattr(builtins, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        return errors.ModelError(text)
+    try:
+        return kind(message)
+    except TypeError:
+        return errors.ModelError(text)

@@ -16,8 +16,9 @@ import orjson
 from autograms.conversation.record import NONE, Memory, Turn
 from autograms.errors import DivergenceError, ProgramError, RecordError
 from autograms.program.context import Context
-from autograms.program.driver import drive_here, prepare, resume
+from autograms.program.driver import prepare, resume
 from autograms.program.effects import FINISHED, SAID
+from autograms.program.outside import drive_here
 
 __all__ = ["Root", "call_external", "enter", "finish", "keywords_text", "move", "replay"]
 
