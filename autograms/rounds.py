@@ -160,7 +160,8 @@ def _without_rejected(memory: Memory) -> Memory:
 
 
 async def _ask_all(model: Model, memories: list[Memory], at_once: int) -> None:
-    from autograms.simulation.ledger import Account, ConversationLedger, Progress
+    from autograms.simulation.account import Account, Progress
+    from autograms.simulation.ledger import ConversationLedger
     from autograms.simulation.student import ask_student
 
     account, waiting = Account(Progress(total=len(memories))), iter(memories)

@@ -15,7 +15,9 @@ from autograms.conversation.tool_calls import TOOL_CALLS
 from autograms.errors import DivergenceError, RecordError, SettingsError
 from autograms.models.base import Model, Reply, Request
 from autograms.program.context import Context
-from autograms.simulation.ledger import Account, Answers, ConversationLedger, cache_key
+from autograms.simulation.account import Account
+from autograms.simulation.answers import Answers, cache_key
+from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT
 

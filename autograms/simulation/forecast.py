@@ -16,7 +16,8 @@ from autograms.conversation.tool_calls import TOOL
 from autograms.models.base import Reply, Request
 from autograms.models.offline import OfflineModel
 from autograms.program.context import Context
-from autograms.simulation.ledger import Account, ConversationLedger, Progress
+from autograms.simulation.account import Account, Progress
+from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT
 from autograms.simulation.talk import Cast, talk

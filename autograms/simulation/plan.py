@@ -22,10 +22,12 @@ from autograms.models import resolve_model
 from autograms.models.base import Model, Reply, Request
 from autograms.models.prices import Price, load_prices, price_of
 from autograms.program.context import Context
+from autograms.simulation.account import Account, Progress
+from autograms.simulation.answers import Answers, cache_key
 from autograms.simulation.branching import branch_points
 from autograms.simulation.budget import Budget
 from autograms.simulation.forecast import Expected, Failing, Forecast, asked, expected_of
-from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress, cache_key
+from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.simulator import USERBOT_FAULT, Simulator
 from autograms.simulation.student import STUDENT, ask_student

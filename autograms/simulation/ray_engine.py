@@ -24,8 +24,9 @@ from typing import Any, NoReturn
 from autograms.conversation.journal import gather_journal, part_journal
 from autograms.conversation.record import Memory
 from autograms.errors import ProgramError, SettingsError
+from autograms.simulation.account import Progress
+from autograms.simulation.answers import Answers
 from autograms.simulation.budget import Budget
-from autograms.simulation.ledger import Answers, Progress
 from autograms.simulation.parcel import Parcel, pack
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.shards import Clerk, Shard, run_shard

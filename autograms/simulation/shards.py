@@ -12,8 +12,9 @@ from typing import Any
 
 from autograms.conversation.journal import Journal, read_journal
 from autograms.errors import SettingsError
+from autograms.simulation.account import Account, Progress
+from autograms.simulation.answers import Answers
 from autograms.simulation.budget import Budget, Purse
-from autograms.simulation.ledger import Account, Answers, Progress
 from autograms.simulation.parcel import Parcel
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.simulator import Simulation

@@ -22,10 +22,12 @@ from autograms.errors import ModelError, SettingsError
 from autograms.models.base import Model
 from autograms.program.side_by_side import side_by_side
 from autograms.simulation import plain_user
+from autograms.simulation.account import Account, Progress
+from autograms.simulation.answers import Answers
 from autograms.simulation.branching import Branches, BranchLedger, branch_points, can_branch, scenario_of
 from autograms.simulation.budget import Budget
 from autograms.simulation.gate import userbot_findings
-from autograms.simulation.ledger import Account, Answers, ConversationLedger, Progress, Stopped
+from autograms.simulation.ledger import ConversationLedger, Stopped
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT, ask_student
 from autograms.simulation.talk import END_THE_SIMULATION, Cast, talk, truncate

@@ -16,7 +16,7 @@ import orjson
 from autograms.conversation.atomic import replacing
 from autograms.conversation.journal import Journal, gather_journal, read_journal
 from autograms.conversation.record import Memory
-from autograms.simulation.ledger import Answers, entry_of
+from autograms.simulation.answers import Answers, entry_of
 
 __all__ = ["keep_replaced", "trim_journal"]
 

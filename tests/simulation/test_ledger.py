@@ -1,60 +1,11 @@
-"""What is reused and what is counted, where it is easy to get wrong."""
-
-import functools
+"""What is counted and what is within the budget, where it is easy to get wrong."""
 
 import pytest
 
 from autograms.models import Reply
 from autograms.simulation import Simulator, plain_scenarios
 from autograms.simulation.budget import Budget
-from autograms.simulation.ledger import Answers, Recovered, _step_key
 from tests.simulation.conftest import USERBOT
-
-TEMPLATE = """
-def weather(place, unit="C", *, form={form}):
-    inner = lambda value: value + {inner}
-    return f"{{inner(1)}} {{place}} {constant}"
-"""
-
-
-def made(form="1", inner="1", constant="sunny"):
-    names = {}
-    exec(TEMPLATE.format(form=form, inner=inner, constant=constant), names)
-    return names["weather"]
-
-
-def key(function, *args):
-    return _step_key("chatbot", functools.partial(function, *args))
-
-
-def test_the_same_step_has_the_same_key():
-    assert key(made(), "Rome") == key(made(), "Rome")
-
-
-@pytest.mark.parametrize("change", [{"form": "2"}, {"inner": "2"}, {"inner": "1.0"}, {"constant": "wet"}])
-def test_another_step_has_another_key(change):
-    assert key(made(), "Rome") != key(made(**change), "Rome")
-
-
-def test_arguments_and_enclosed_values_are_part_of_a_step():
-    def enclosing(city):
-        return lambda: f"weather of {city}"
-
-    assert key(made(), "Rome") != key(made(), "Paris")
-    assert key(made(), 1) != key(made(), "1")
-    assert key(enclosing("Rome")) != key(enclosing("Paris"))
-    assert key(enclosing("Rome")) == key(enclosing("Rome"))
-
-
-def test_what_is_no_plain_data_is_not_reused():
-    class Counter:
-        def next(self):
-            return 1
-
-    opened = object()
-    assert key(Counter().next) is None
-    assert key(lambda: opened) is None
-    assert key(made(), object()) is None
 
 
 class Malformed:
@@ -103,23 +54,3 @@ def test_answers_of_the_wrong_form_are_within_the_budget(load, budget):
     )
     assert simulation.memories[0].status == "truncated"
     assert model.asked <= 8
-
-
-def entries(*numbered):
-    return [{"scenario": "s", "request": "r", "number": n, "text": text, "model": "m"} for n, text in numbered]
-
-
-def test_what_a_lost_process_paid_for_stands_behind_what_was_there():
-    answers = Answers(journal=entries((0, "zero")))
-    answers.recover(entries((2, "two"), (1, "one"), (2, "paid twice")))
-    assert [(reply.text, type(reply)) for reply in answers.of("s")["r"]] == [
-        ("zero", Reply),
-        ("one", Recovered),
-        ("two", Recovered),
-    ]
-
-
-def test_the_answers_of_some_scenarios_hold_those_of_their_branches():
-    names = ("a", "b", "a/1.1@openai/small", "ab", "b/2.1")
-    journal = [{"scenario": name, "request": "r", "text": name, "model": "m"} for name in names]
-    assert [name for name, _, _ in Answers(journal=journal).part(["a"])] == ["a", "a/1.1@openai/small"]

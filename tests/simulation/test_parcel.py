@@ -9,8 +9,9 @@ from autograms import Autogram, AutogramConfig
 from autograms.errors import ProgramError, ProgramFileError, SettingsError
 from autograms.models import Limits, OpenAIModel, RetryPolicy, ScriptedModel
 from autograms.simulation import Simulator, plain_scenarios
+from autograms.simulation.account import Account
+from autograms.simulation.answers import Answers
 from autograms.simulation.branching import Branches
-from autograms.simulation.ledger import Account, Answers
 from autograms.simulation.parcel import pack
 from autograms.simulation.talk import Cast
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at

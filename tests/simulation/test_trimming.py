@@ -10,7 +10,7 @@ import pytest
 from autograms.conversation.journal import Journal, read_journal
 from autograms.conversation.record import Call, Memory
 from autograms.models.base import Reply
-from autograms.simulation.ledger import Answers, entry_of
+from autograms.simulation.answers import Answers, entry_of
 from autograms.simulation.trimming import keep_replaced, trim_journal
 
 
