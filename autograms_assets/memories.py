@@ -86,7 +86,7 @@ class _Job:
 
     def run(self) -> Made:
         """Simulate, and describe what came of it."""
-        from autograms.conversation.parquet import memories_to_table
+        from autograms.conversation.table import memories_to_table
         from autograms.simulation.plan import ensure_within, plan
         from autograms.simulation.project import budget_of, open_simulator
         from autograms.simulation.trimming import keep_replaced, trim_journal

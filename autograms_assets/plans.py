@@ -87,7 +87,7 @@ def journal_of(workspace: Workspace, name: str) -> Path:
 
 def earlier_memories(workspace: Workspace, name: str, request: Request) -> "list[Memory]":
     """Return the stored conversations, whose answers are reused; none where everything is asked for again."""
-    from autograms.conversation.parquet import table_to_memories
+    from autograms.conversation.table import table_to_memories
 
     stored = workspace.stored(_MEMORIES, name)
     try:

@@ -1,7 +1,7 @@
 """Arrow columns from Python values and back, a column at a time.
 
 What belongs here: the few shapes of column that stored conversations and datasets are made of. What does not: which
-columns there are (``parquet``, ``autograms.datasets.rows``).
+columns there are (``table``, ``autograms.datasets.rows``).
 """
 
 from __future__ import annotations

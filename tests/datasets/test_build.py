@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autograms.conversation.parquet import memories_to_table, table_to_memories
 from autograms.conversation.record import Memory, Prompt
+from autograms.conversation.table import memories_to_table, table_to_memories
 from autograms.datasets import DPO_SCHEMA, SFT_SCHEMA, build_dpo, build_sft, chat_messages, stream_sft
 from autograms.errors import DatasetError
 from autograms.settings import DatasetSettings

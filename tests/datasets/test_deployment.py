@@ -10,8 +10,8 @@ import pytest
 
 from autograms import Autogram, AutogramConfig, load_autogram
 from autograms.conversation.elsewhere import read_chats
-from autograms.conversation.parquet import memories_to_table, table_to_memories
 from autograms.conversation.record import Memory
+from autograms.conversation.table import memories_to_table, table_to_memories
 from autograms.datasets import build_dpo, build_sft, chat_messages, check_rows, export_jsonl
 from autograms.datasets.formats import export_sharegpt
 from autograms.datasets.openai_rules import check_openai_file

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from autograms import Autogram
 from autograms.conversation.journal import read_journal
-from autograms.conversation.parquet import memories_to_table
+from autograms.conversation.table import memories_to_table
 from autograms.errors import BudgetError, CredentialsError, ProgramError, SettingsError
 from autograms.models import OpenAIModel
 from autograms.simulation import Progress, Simulator, plain_scenarios
