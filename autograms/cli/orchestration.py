@@ -17,6 +17,7 @@ from autograms.cli.run_log import RunLog
 from autograms.conversation.atomic import storage_path
 from autograms.conversation.storage import ensure_reachable, scratch_root
 from autograms.errors import SettingsError
+from autograms.settings import find_project
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["ASSETS", "MODULE", "environment", "journal_of", "run_module", "scratch_folder", "storage_root"]
 
 MODULE = "dagster_project"
-_STORAGE = "storage"
 
 ASSETS = (
     "autogram",
@@ -46,22 +46,24 @@ telemetry:
 """
 
 
-def environment(project: Path) -> dict[str, str]:
-    """Return the environment for Dagster: the project, and ``DAGSTER_HOME`` in ``.dagster`` here where it is unset."""
+def environment() -> dict[str, str]:
+    """Return the environment for Dagster: ``DAGSTER_HOME`` is ``.dagster`` where results go too, if it is unset.
+
+    The project is not named: Dagster's process finds it as this one did, from the same folder.
+    """
     given = os.environ.get("DAGSTER_HOME")
-    home = Path(given or ".dagster").resolve()
+    home = Path(given).resolve() if given else find_project().home / ".dagster"
     home.mkdir(parents=True, exist_ok=True)
-    if given is None and not (home / "dagster.yaml").exists():
+    if not given and not (home / "dagster.yaml").exists():
         (home / "dagster.yaml").write_text(_INSTANCE, encoding="utf-8")
-    return {**os.environ, "DAGSTER_HOME": str(home), "AUTOGRAMS_PROJECT": str(project)}
+    return {**os.environ, "DAGSTER_HOME": str(home)}
 
 
-def run_module(arguments: Sequence[str], project: Path, *, log: RunLog | None = None) -> int:
-    """Run ``python -m ARGUMENTS`` for a project and wait for it, also when it is interrupted.
+def run_module(arguments: Sequence[str], *, log: RunLog | None = None) -> int:
+    """Run ``python -m ARGUMENTS`` and wait for it, also when it is interrupted.
 
     Args:
         arguments: The module and its arguments.
-        project: The project's folder.
         log: Tells its output shortly; it goes where ours goes where unset.
 
     Returns:
@@ -71,7 +73,7 @@ def run_module(arguments: Sequence[str], project: Path, *, log: RunLog | None = 
     interrupted = False
     with subprocess.Popen(
         command,
-        env=environment(project),
+        env=environment(),
         stdout=None if log is None else subprocess.PIPE,
         stderr=None if log is None else subprocess.STDOUT,
         text=True,
@@ -91,28 +93,26 @@ def run_module(arguments: Sequence[str], project: Path, *, log: RunLog | None = 
 
 
 def storage_root() -> Path | UPath:
-    """Return where the results are: the folder or URL in ``$AUTOGRAMS_STORAGE``, or ``storage`` here.
+    """Return where the results of the project are.
 
     Raises:
         SettingsError: Where there is no such kind of storage.
         StorageError: Where an object store does not answer, refuses, or does not exist.
     """
-    given = os.environ.get("AUTOGRAMS_STORAGE") or _STORAGE
+    given = find_project().storage
     try:
         storage = storage_path(given)
     except ValueError as error:
         raise SettingsError(
             f"AUTOGRAMS_STORAGE={given!r} names no storage ({error}); expected a folder, or a URL as s3://bucket/folder"
         ) from None
-    if isinstance(storage, Path):
-        return storage.absolute()
     ensure_reachable(storage)
     return storage
 
 
 def scratch_folder(storage: Path | UPath) -> Path:
     """Return the folder of this machine for unfinished work, and for copies of what an object store holds."""
-    return scratch_root(storage, Path(_STORAGE))
+    return scratch_root(storage, find_project().beside)
 
 
 def journal_of(name: str, storage: Path | UPath) -> Path:

@@ -34,7 +34,7 @@ _FIGURES = (
 )
 
 
-def print_autogram(project: Project, name: str) -> None:
+def print_autogram(name: str) -> None:
     """Print what was measured for an autogram, what each asset took, and where the report is.
 
     Raises:
@@ -53,7 +53,7 @@ def print_autogram(project: Project, name: str) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    console.print(_assets_table(storage, name, _history(project, name)))
+    console.print(_assets_table(storage, name, _history(name)))
     report = storage / "evaluation" / name / "report.md"
     if report.is_file():
         print(f"report: {report}")
@@ -179,10 +179,10 @@ def _seconds(place: Path | UPath) -> float | None:
     return float(seconds) if isinstance(seconds, int | float) else None
 
 
-def _history(project: Project, name: str) -> dict[str, dict[str, Any]]:
+def _history(name: str) -> dict[str, dict[str, Any]]:
     """Return each asset's last materialization, empty where Dagster's history cannot be asked."""
     command = [sys.executable, "-m", f"{MODULE}.history", name, *ASSETS]
-    done = subprocess.run(command, env=environment(project.root), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"warning: Dagster's history cannot be read: {done.stderr.strip()[-200:]}", file=sys.stderr)
         return {}

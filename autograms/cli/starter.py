@@ -62,10 +62,15 @@ model = "sft"                   # starts from the finetuned model
 max_steps = 10
 """
 
+_IGNORED = """storage/
+.dagster/
+"""
+
 STARTER: dict[str, str] = {
     "chatbots/greeter.py": _CHATBOT,
     "userbots/visitor.py": _USERBOT,
     "scenarios/greeter.json": _SCENARIOS,
     "autograms.toml": _SETTINGS,
+    ".gitignore": _IGNORED,
 }
 """Path in the project's folder, and text."""

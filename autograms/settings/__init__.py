@@ -7,7 +7,7 @@ that acts on a setting.
 from autograms.settings.asking import AutogramConfig
 from autograms.settings.autogram import AutogramSettings, BranchSettings, SampleSettings
 from autograms.settings.datasets import DatasetSettings
-from autograms.settings.project import Project, load_project
+from autograms.settings.project import Place, Project, find_project, load_project
 from autograms.settings.recipes import DpoRecipe, EvaluationSettings, LoraSettings, SftRecipe
 
 __all__ = [
@@ -18,8 +18,10 @@ __all__ = [
     "DpoRecipe",
     "EvaluationSettings",
     "LoraSettings",
+    "Place",
     "Project",
     "SampleSettings",
     "SftRecipe",
+    "find_project",
     "load_project",
 ]

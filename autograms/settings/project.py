@@ -1,4 +1,4 @@
-"""A project's folder and its ``autograms.toml``.
+"""A project's folder, how it is found, and its ``autograms.toml``.
 
 What does not belong here: what the settings are (the modules beside this one).
 """
@@ -10,6 +10,7 @@ import tomllib
 import types
 import typing
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,46 @@ from autograms.settings.autogram import AutogramSettings
 from autograms.settings.chatbots import autogram_names
 from autograms.settings.strict import first_problem
 
-__all__ = ["Project", "load_project"]
+__all__ = ["Place", "Project", "find_project", "load_project"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a project is, and where what it leaves behind goes.
+
+    Attributes:
+        root: The project's folder; it need not exist.
+        home: The folder in which ``storage/`` and ``.dagster/`` lie, unless the environment names others.
+    """
+
+    root: Path
+    home: Path
+
+    @property
+    def beside(self) -> Path:
+        """The folder of this machine for results; beside an object store, for unfinished work."""
+        return self.home / "storage"
+
+    @property
+    def storage(self) -> str:
+        """Where results go: the URL or the absolute path of ``$AUTOGRAMS_STORAGE``, else of :attr:`beside`."""
+        given = (os.environ.get("AUTOGRAMS_STORAGE") or str(self.beside)).removeprefix("file://")
+        return given if "://" in given else str(Path(given).resolve())
+
+
+def find_project() -> Place:
+    """Say which project is meant, without reading it.
+
+    It is the one that ``$AUTOGRAMS_PROJECT`` names; else the nearest folder, from the current one upward, that is a
+    project; else ``examples`` in the current folder. What a project that was found upward leaves behind stays in its
+    own folder, from wherever in it a command is started; what the others leave behind, in the current one.
+    """
+    here = Path.cwd()
+    given = os.environ.get("AUTOGRAMS_PROJECT")
+    if given:
+        return Place(Path(given).resolve(), here)
+    nearest_one = next((folder for folder in (here, *here.parents) if _is_project(folder)), None)
+    return Place(here / "examples", here) if nearest_one is None else Place(nearest_one, nearest_one)
 
 
 class Project:
@@ -124,12 +164,12 @@ def load_project(root: str | os.PathLike[str] | None = None) -> Project:
     """Read a project's ``autograms.toml``; a project without one has defaults only.
 
     Args:
-        root: The project's folder; ``$AUTOGRAMS_PROJECT`` or ``examples`` where unset.
+        root: The project's folder; the one of :func:`find_project` where unset.
 
     Raises:
-        SettingsError: Where the folder is missing, the TOML does not parse, or a table is unknown.
+        SettingsError: Where there is no project, the TOML does not parse, or a table is unknown.
     """
-    folder = Path(root or os.environ.get("AUTOGRAMS_PROJECT") or "examples").resolve()
+    folder = _found() if root is None else Path(root).resolve()
     if not folder.is_dir():
         raise SettingsError(f"no project at {folder}: expected a folder with chatbots/*.py (set AUTOGRAMS_PROJECT)")
     file = folder / "autograms.toml"
@@ -155,6 +195,23 @@ def load_project(root: str | os.PathLike[str] | None = None) -> Project:
             stacklevel=2,
         )
     return project
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / "chatbots").is_dir() or (folder / "autograms.toml").is_file()
+
+
+def _found() -> Path:
+    root = find_project().root
+    if _is_project(root):
+        return root
+    if given := os.environ.get("AUTOGRAMS_PROJECT"):
+        what = f"AUTOGRAMS_PROJECT={given} names no project: {root} has neither chatbots/ nor autograms.toml"
+        raise SettingsError(f"{what}; set it to a project's folder, or make one there: autograms init {given}")
+    raise SettingsError(
+        f"no project: neither {root.parent} nor a folder above it has chatbots/ or autograms.toml, nor has {root}; "
+        "make one (autograms init my_project) and go there, or set AUTOGRAMS_PROJECT to a project's folder"
+    )
 
 
 def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

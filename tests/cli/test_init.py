@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autograms.cli.main import COMMANDS
 from autograms.settings import load_project
 from tests.cli.conftest import Run, assert_one_message
 
@@ -17,6 +18,20 @@ def test_the_project_is_whole(run: Run, tmp_path: Path) -> None:
     settings = project.settings("greeter")
     assert project.userbot_file(settings) is not None
     assert project.scenario_file(settings) is not None
+
+
+def test_its_next_steps_work_as_they_are_pasted(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = run("init", "my project").out.splitlines()
+    steps = [line.split("#")[0].strip() for line in told[told.index("next:") + 1 :]]
+    assert steps == ["cd 'my project'", "autograms plan", "autograms materialize greeter"]
+    monkeypatch.chdir(tmp_path / "my project")
+    planned = run("plan")
+    assert planned.status == 0, planned.err
+    assert "greeter" in planned.out
+    for name, *arguments in (step.split()[1:] for step in steps[1:]):
+        assert COMMANDS[name]
+        assert not arguments or load_project().chatbot_file(arguments[0])
 
 
 def test_its_programs_simulate(run: Run, tmp_path: Path) -> None:

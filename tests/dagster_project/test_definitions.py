@@ -8,10 +8,12 @@ import dagster as dg
 import pytest
 from upath import UPath
 
+from autograms.cli.orchestration import storage_root
+from autograms.settings import find_project, load_project
 from autograms_assets.workspace import Workspace
 from dagster_project import defs
 from dagster_project.build import build_defs
-from dagster_project.resources import build_resources, project_root, storage_root
+from dagster_project.resources import build_resources
 
 ASSETS = {
     "autogram": set(),
@@ -110,13 +112,23 @@ def test_resources_can_be_replaced(tmp_path: Path) -> None:
 
 def test_the_environment_says_which_project_and_storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert (project_root(), storage_root()) == (tmp_path / "examples", str(tmp_path / "storage"))
     monkeypatch.setenv("AUTOGRAMS_PROJECT", "mine")
     monkeypatch.setenv("AUTOGRAMS_STORAGE", "s3://bucket/folder")
-    assert (project_root(), storage_root()) == (tmp_path / "mine", "s3://bucket/folder")
-    assert build_resources()["workspace"] == Workspace(
+    assert build_resources(find_project())["workspace"] == Workspace(
         tmp_path / "mine", UPath("s3://bucket/folder"), beside=tmp_path / "storage"
     )
+
+
+@pytest.mark.parametrize("below", [".", "chatbots"])
+def test_dagster_finds_the_project_and_the_storage_that_the_command_line_finds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "chatbots").mkdir()
+    monkeypatch.chdir(tmp_path / below)
+    workspace = build_defs().resources["workspace"]
+    assert isinstance(workspace, Workspace)
+    assert (workspace.root, str(workspace.storage)) == (load_project().root, str(storage_root()))
+    assert workspace.root == tmp_path
 
 
 def test_the_workspace_file_loads() -> None:
@@ -139,7 +151,7 @@ def test_the_instance_file_is_accepted(tmp_path: Path) -> None:
 def test_the_launchpad_asks_for_nothing_but_force() -> None:
     config = defs.resolve_job_def("autogram_chain").run_config_schema.config_type
     filled = json.loads(config.fields["resources"].default_value_as_json_str)  # type: ignore[attr-defined]
-    assert filled == {name: {} for name in build_resources()}
+    assert filled == {name: {} for name in build_resources(find_project())}
     asset = config.fields["ops"].config_type.fields["scenarios"].config_type  # type: ignore[attr-defined]
     assert set(asset.fields["config"].config_type.fields) == {"force"}
 

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autograms.errors import SettingsError
-from autograms.settings import load_project
-from autograms.settings.project import Project
+from autograms.settings import Place, Project, find_project, load_project
 
 
 def project(root: Path, settings: str = "", *, chatbots: tuple[str, ...] = ("desk",)) -> Project:
@@ -108,8 +107,63 @@ def test_a_missing_folder_says_how_to_name_one(tmp_path: Path) -> None:
 
 
 def test_the_environment_names_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "autograms.toml").write_text("")
     monkeypatch.setenv("AUTOGRAMS_PROJECT", str(tmp_path))
     assert load_project().root == tmp_path.resolve()
+
+
+def test_the_nearest_project_upward_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outer, inner = tmp_path, tmp_path / "work/mine"
+    (inner / "chatbots/deep").mkdir(parents=True)
+    (outer / "autograms.toml").write_text("")
+    for folder, found in (("work/mine/chatbots/deep", inner), ("work/mine", inner), ("work", outer), (".", outer)):
+        monkeypatch.chdir(tmp_path / folder)
+        assert find_project() == Place(found, found)
+        assert find_project().storage == str(found / "storage")
+        assert load_project().root == found
+
+
+def test_the_demo_is_found_where_there_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples/chatbots").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert find_project() == Place(tmp_path / "examples", tmp_path)
+    assert find_project().storage == str(tmp_path / "storage")
+
+
+def test_a_named_project_leaves_its_results_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mine", "other"):
+        (tmp_path / name / "chatbots").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "mine")
+    monkeypatch.setenv("AUTOGRAMS_PROJECT", "../other")
+    assert find_project() == Place(tmp_path / "other", tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "storage"), [("elsewhere", "{here}/elsewhere"), ("file:///x", "/x"), ("s3://bucket/a", "s3://bucket/a")]
+)
+def test_the_storage_that_is_named_is_taken_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, storage: str
+) -> None:
+    (tmp_path / "chatbots").mkdir()
+    monkeypatch.chdir(tmp_path / "chatbots")
+    monkeypatch.setenv("AUTOGRAMS_STORAGE", given)
+    assert find_project().storage == storage.format(here=tmp_path / "chatbots")
+    assert find_project().beside == tmp_path / "storage"
+
+
+def test_no_project_says_what_was_looked_for_and_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as refused:
+        load_project()
+    for part in (str(tmp_path), "chatbots/", "autograms.toml", "examples", "autograms init", "AUTOGRAMS_PROJECT"):
+        assert part in str(refused.value)
+
+
+def test_a_named_folder_that_is_no_project_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOGRAMS_PROJECT", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"AUTOGRAMS_PROJECT=.* names no project"):
+        load_project()
 
 
 def test_data_files_are_paths_and_patterns(tmp_path: Path) -> None:

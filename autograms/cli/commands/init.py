@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +32,10 @@ def init(
     for name, text in STARTER.items():
         with replacing(folder / name) as file:
             file.write(text.encode())
-    place = shlex.quote(str(folder))
-    print(f"made {folder}: {', '.join(STARTER)}")
-    print(f"simulate it:  AUTOGRAMS_PROJECT={place} autograms materialize greeter")
-    print(f"talk to it:   autograms chat {place}/chatbots/greeter.py --model offline/demo --user_goes_first")
+    print(f"made {folder}: {', '.join(STARTER)}\n")
+    print("next:")
+    if os.environ.get("AUTOGRAMS_PROJECT"):
+        print("  unset AUTOGRAMS_PROJECT      # it names another project")
+    print(f"  cd {shlex.quote(str(folder))}")
+    print("  autograms plan               # what it would take")
+    print("  autograms materialize greeter")

@@ -25,8 +25,9 @@ def materialize(
 ) -> None:
     """Materialize an autogram's assets: simulate, build datasets, finetune, evaluate. What is not stale is reused.
 
-    Registers the partition first, and keeps Dagster's state in $DAGSTER_HOME, or .dagster. The project is
-    $AUTOGRAMS_PROJECT, or examples; results go to $AUTOGRAMS_STORAGE, or storage.
+    The project is $AUTOGRAMS_PROJECT, else that of the current folder. Registers the partition first. Results go to
+    $AUTOGRAMS_STORAGE, or storage, Dagster's state to $DAGSTER_HOME, or .dagster: in the project's folder where the
+    current one belongs to it.
 
     Example:
 
@@ -43,9 +44,9 @@ def materialize(
     arguments = ["dagster", "asset", "materialize", "-m", MODULE, "--select", select, "--partition", name]
     if force:
         arguments += ["--config-json", _forced(select)]
-    status = run_module([f"{MODULE}.sync", name], project.root)
+    status = run_module([f"{MODULE}.sync", name])
     log = None if verbose else RunLog()
-    raise typer.Exit(status or run_module(arguments, project.root, log=log))
+    raise typer.Exit(status or run_module(arguments, log=log))
 
 
 def _check(project: Project, name: str) -> None:

@@ -41,4 +41,4 @@ def show(
             raise typer.Exit(complain(*problems))
         return
     project.chatbot_file(name)
-    print_autogram(project, name)
+    print_autogram(name)

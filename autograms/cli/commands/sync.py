@@ -11,12 +11,12 @@ def sync() -> None:
     """Register each autogram of the project as a partition, and remove those whose files are gone.
 
     Afterwards Dagster's own command works too: dagster asset materialize -m dagster_project --select '*'
-    --partition NAME. The project is $AUTOGRAMS_PROJECT, or examples.
+    --partition NAME. The project is $AUTOGRAMS_PROJECT, else that of the current folder.
 
-    Example:  AUTOGRAMS_PROJECT=my_project autograms sync
+    Example:  autograms sync
     """
     from autograms.cli.orchestration import MODULE, run_module
     from autograms.settings import load_project
 
-    project = load_project()
-    raise typer.Exit(run_module([f"{MODULE}.sync"], project.root))
+    load_project()
+    raise typer.Exit(run_module([f"{MODULE}.sync"]))
