@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from autograms.models.prices import cost_text
+
 if TYPE_CHECKING:
     from autograms.conversation.record import Memory
     from autograms.simulation.simulator import Progress
@@ -69,9 +71,7 @@ def _counts(progress: Progress) -> str:
     if progress.reused:
         parts.append(f"{progress.paid} paid, {progress.reused} reused")
     parts.append(f"{progress.input_tokens + progress.output_tokens} tokens")
-    parts.append(
-        f"${progress.cost_usd:.4f}" + (f" and {progress.unpriced} calls without a price" if progress.unpriced else "")
-    )
+    parts.append(cost_text(progress.cost_usd, progress.unpriced))
     parts.append(f"{progress.failed} failed")
     if progress.faults:
         parts.append(f"{progress.faults} with faults of the user's program")

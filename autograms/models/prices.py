@@ -15,7 +15,7 @@ from typing import Any
 
 from autograms.errors import SettingsError, nearest
 
-__all__ = ["Price", "PriceTable", "load_prices", "price_of"]
+__all__ = ["Price", "PriceTable", "cost_text", "load_prices", "price_of"]
 
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
 _FIELDS = ("input", "output", "cached_input")
@@ -144,3 +144,15 @@ def _price(path: Path, name: str, entry: Any) -> Price:
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise SettingsError(f"{where}: {key!r} must be a number of dollars, 0 or more, not {value!r}")
     return Price(**{key: float(value) for key, value in entry.items()})
+
+
+def cost_text(cost_usd: float, unpriced: int) -> str:
+    """Return what calls cost as text.
+
+    Args:
+        cost_usd: Of those with a known price, in US dollars.
+        unpriced: How many have none.
+    """
+    if not unpriced:
+        return f"${cost_usd:.4f}"
+    return f"${cost_usd:.4f} and {unpriced} calls of unknown price" if cost_usd else "price unknown"

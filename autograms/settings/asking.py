@@ -15,6 +15,9 @@ from autograms.settings.strict import Strict, first_problem
 
 __all__ = ["AutogramConfig"]
 
+_ARGUMENTS = frozenset({"temperature", "top_p", "top_k", "seed", "stop", "frequency_penalty", "presence_penalty"})
+"""Keywords of endpoints that people take for options."""
+
 _WITHOUT_EFFECT = {
     "error_response": "errors are never answered with a canned text; the conversation fails with a clear message",
     "banned_phrases": "outputs are never filtered; use a supervisor",
@@ -102,7 +105,10 @@ class AutogramConfig(Strict):
         unknown = set(values) - set(type(self).model_fields)
         if unknown:
             word = sorted(unknown)[0]
-            raise SettingsError(f"AutogramConfig: unknown option {word!r}{nearest(word, type(self).model_fields)}")
+            hint = nearest(word, type(self).model_fields)
+            if word in _ARGUMENTS:
+                hint = f"; what the endpoint gets as it is stands in chatbot_generation_args, as {{{word!r}: ...}}"
+            raise SettingsError(f"AutogramConfig: unknown option {word!r}{hint}")
         try:
             super().__init__(**values)
         except ValidationError as error:

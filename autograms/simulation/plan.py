@@ -20,7 +20,7 @@ from autograms.conversation.record import Call, Memory
 from autograms.errors import BudgetError, ModelError
 from autograms.models import resolve_model
 from autograms.models.base import Model, Reply, Request
-from autograms.models.prices import Price, load_prices, price_of
+from autograms.models.prices import Price, cost_text, load_prices, price_of
 from autograms.program.context import Context
 from autograms.simulation.account import Account, Progress
 from autograms.simulation.answers import Answers, cache_key
@@ -91,9 +91,11 @@ class Plan:
         Args:
             quoting: Whether exceptions' messages are part of it, which may quote what a program was told.
         """
-        cost = f"${self.cost_usd:.4f} by the {'batch ' if self.batch else ''}prices of {self.prices}"
+        cost = (
+            f"{cost_text(self.cost_usd, self.unpriced)} by the {'batch ' if self.batch else ''}prices of {self.prices}"
+        )
         if self.unpriced:
-            cost += f"; {self.unpriced} calls of models without a price"
+            cost += "; AUTOGRAMS_PRICES names a file of your own"
         return [
             ("conversations", str(self.conversations)),
             ("stale", str(self.stale)),
@@ -170,8 +172,8 @@ def ensure_within(plan: Plan, budget: Budget) -> None:
     over_calls = budget.calls is not None and plan.calls > budget.calls
     if over_usd or over_calls:
         raise BudgetError(
-            f"{plan.name}: about {plan.calls} calls for ${plan.cost_usd:.4f} are to be paid, above the budget of "
-            f"{budget}; nothing was spent. Raise the budget, simulate less, or go on until it is spent: --yes, or "
+            f"{plan.name}: about {plan.calls} calls ({cost_text(plan.cost_usd, plan.unpriced)}) are to be paid, above the "
+            f"budget of {budget}; nothing was spent. Raise the budget, simulate less, or go on until it is spent: --yes, or "
             'over_budget = "spend" in autograms.toml'
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autograms.errors import SettingsError
-from autograms.models.prices import Price, load_prices, price_of
+from autograms.models.prices import Price, cost_text, load_prices, price_of
 
 
 def test_the_table_is_dated() -> None:
@@ -81,3 +81,16 @@ def test_a_wrong_table_is_named(tmp_path: Path, content: str, says: str) -> None
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="AUTOGRAMS_PRICES"):
         load_prices(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("cost", "unpriced", "text"),
+    [
+        (0.0, 0, "$0.0000"),
+        (1.25, 0, "$1.2500"),
+        (1.25, 3, "$1.2500 and 3 calls of unknown price"),
+        (0, 3, "price unknown"),
+    ],
+)
+def test_a_cost_that_is_not_known_is_not_told_as_nothing(cost: float, unpriced: int, text: str) -> None:
+    assert cost_text(cost, unpriced) == text

@@ -49,6 +49,7 @@ def test_a_name_without_effect_that_is_none_is_silent(recwarn: pytest.WarningsRe
     ("values", "says"),
     [
         ({"max_tokenz": 1}, r"unknown option 'max_tokenz'; did you mean 'max_tokens'"),
+        ({"temperature": 0.3}, r"chatbot_generation_args, as \{'temperature': \.\.\.\}"),
         ({"max_tokens": "many"}, "max_tokens"),
         ({"watchdog_seconds": -1}, "watchdog_seconds"),
     ],
