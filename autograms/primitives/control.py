@@ -15,6 +15,7 @@ from autograms.errors import AddressError, ProgramError, nearest
 from autograms.primitives.asking import ALL, primitive
 from autograms.primitives.deciding import decide, yes_or_no
 from autograms.program.context import Context, current
+from autograms.program.destinations import known_addresses, leads_within
 from autograms.program.driver import plain, prepare
 from autograms.program.effects import Parallel, RunStep
 from autograms.program.jumps import Jump
@@ -22,6 +23,7 @@ from autograms.program.jumps import Jump
 __all__ = ["GOTO", "RETURNTO", "TRANSITION", "location", "parallel_wrapper", "step"]
 
 
+@leads_within
 def GOTO(destination: str, **ignored: Any) -> NoReturn:
     """Jump to an address in the same function; its locals stay.
 
@@ -56,10 +58,11 @@ def RETURNTO(destination: str, **ignored: Any) -> NoReturn:
 
 
 def _unknown(context: Context, word: str, address: str, where: str, known: Any) -> AddressError:
-    listing = f"{where} has {', '.join(map(repr, sorted(known)))}" if known else f"{where} has no addresses"
+    listing = known_addresses(where, frozenset(known))
     return AddressError(f"{context.place()}: {word}({address!r}): no such address{nearest(address, known)} ({listing})")
 
 
+@leads_within
 @primitive
 def TRANSITION(
     transition_question: str, transitions: Mapping[str, str], max_turns: int | None = ALL, **options: Any

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from autograms.conversation.record import NONE
 from autograms.errors import ProgramError
 from autograms.program.context import Context, current_or_none
+from autograms.program.destinations import refuse_unknown
 from autograms.program.jumps import Frame
 from autograms.program.rewrite import carries_addresses, rewrite
 
@@ -100,6 +101,7 @@ def _decorate(function: Any, conv_scope: str) -> Any:
     body, addresses = function, frozenset[str]()
     if carries_addresses(function):
         body, addresses = rewrite(function, _enter)
+    refuse_unknown(function, addresses)
     code = body.__code__
 
     @functools.wraps(function)

@@ -28,7 +28,7 @@ from autograms.errors import AddressError
 from autograms.program.guards import NESTED, RUNTIME, GuardWriter, PassJumps, where
 from autograms.program.jumps import Frame, Jump, Loop
 
-__all__ = ["carries_addresses", "rewrite"]
+__all__ = ["carries_addresses", "definition_of", "rewrite"]
 
 _REWRITTEN = "__autograms_rewritten__"
 
@@ -121,9 +121,14 @@ def _rewritten_code(function: types.FunctionType) -> tuple[types.CodeType, froze
     return _compile(new, function), frozenset(writer.reachable)
 
 
+def definition_of(function: types.FunctionType) -> ast.FunctionDef | None:
+    """Return the function's definition as it stands in its file, ``None`` where its source is not found."""
+    return _find(function.__code__, _source(function))
+
+
 def _definition(function: types.FunctionType) -> ast.FunctionDef:
     """Return the function's definition, to be written into."""
-    found = _find(function.__code__, _source(function))
+    found = definition_of(function)
     if found is None:
         raise AddressError(
             f"{where(function)}: the source of {function.__name__}() was not found, so that its addresses cannot be "

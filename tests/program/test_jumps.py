@@ -292,8 +292,8 @@ def test_returnto_reaches_the_nearest_caller():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("GOTO('tpo')\nlocation(ADDRESS='top')", r"'tpo'.*did you mean 'top'"),
-        ("GOTO('top')", "'top'"),
+        ("name = 'tpo'\nGOTO(name)\nlocation(ADDRESS='top')", r"'tpo'.*did you mean 'top'"),
+        ("name = 'top'\nGOTO(name)", "'top'"),
         ("RETURNTO('top')\nlocation(ADDRESS='top')", "the callers"),
     ],
 )
@@ -304,9 +304,57 @@ def test_unknown_addresses(body, message):
 
 
 def test_goto_does_not_leave_its_function():
-    program = root("location(ADDRESS='top')\nf()", "@autograms_function()\ndef f():\n    GOTO('top')")
+    program = root("location(ADDRESS='top')\nf('top')", "@autograms_function()\ndef f(name):\n    GOTO(name)")
     with pytest.raises(AddressError, match=r"f\(\)"):
         bot(program).reply()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "location(ADDRESS='start')\nif x:\n    GOTO('strat')",
+            r"bot\.py:14: GOTO to 'strat'.*did you mean 'start'.*has 'start'",
+        ),
+        ("GOTO(destination='top')", r"bot\.py:12: GOTO to 'top'.*chatbot\(\) has no addresses"),
+        ("location(ADDRESS='top')\n[GOTO('tpo') for _ in x]", "did you mean 'top'"),
+        ("location(ADDRESS='top')\nautograms.functional.GOTO('tpo')", "did you mean 'top'"),
+        ("location(ADDRESS='top')\nTRANSITION('?', {'yes': 'top', 'no': 'tpo'})", "TRANSITION to 'tpo'"),
+        ("location(ADDRESS='top')\ntry:\n    reply('x')\nexcept OSError:\n    GOTO('tpo')", "did you mean 'top'"),
+        ("location(ADDRESS='top')\ntry:\n    GOTO('tpo')\nfinally:\n    x = 1", "did you mean 'top'"),
+    ],
+)
+def test_an_address_that_stands_there_and_is_not_there_is_refused_at_once(body, message):
+    with pytest.raises(AddressError, match=message):
+        bot(root(body, "import autograms.functional\nx = []"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "RETURNTO('tpo')",
+        "TRANSITION('?', {'yes': 'top', 'no': 'returnto tpo'})",
+        "TRANSITION('?', {'yes': 'top', 'no': name})",
+        "GOTO(name)",
+        "GOTO(f'{name}')",
+        "GOTO(*name)",
+        "other.GOTO('tpo')",
+        "goto = GOTO\ngoto('tpo')",
+        "try:\n    GOTO('tpo')\nexcept Exception:\n    reply('x')",
+        "with contextlib.suppress(Exception):\n    GOTO('tpo')",
+        "GOTO = print\nGOTO('tpo')",
+        "def inner():\n    GOTO('tpo')",
+        "inner = lambda: GOTO('tpo')",
+        "@autograms_function()\ndef inner():\n    location(ADDRESS='tpo')\n    GOTO('tpo')",
+    ],
+)
+def test_what_may_be_right_is_not_refused(body):
+    bot(root(f"location(ADDRESS='top')\n{body}", "import contextlib\nname = 'top'\nother = name"))
+
+
+def test_a_helper_jumps_within_its_caller():
+    program = root("f()\nreply('not said')\nlocation(ADDRESS='top')\nreply('here')", "def f():\n    GOTO('top')")
+    assert replies(program, [None]) == ["here"]
 
 
 def test_goto_outside_a_decorated_function():
@@ -396,7 +444,7 @@ def test_exit_takes_a_mapping():
 
 
 @pytest.mark.parametrize(
-    "call", ["GOTO('a')", "RETURNTO('a')", "EXIT({'reply': 'x'})", "reply('x')", "reply_instruction('x')"]
+    "call", ["GOTO(str('a'))", "RETURNTO('a')", "EXIT({'reply': 'x'})", "reply('x')", "reply_instruction('x')"]
 )
 def test_a_supervisor_neither_jumps_nor_ends_the_turn(call):
     program = root(

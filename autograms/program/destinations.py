@@ -1,0 +1,114 @@
+"""Jumps whose address stands in the program's text, looked at when their function is defined: before anything is paid.
+
+Only what cannot be otherwise is refused: a jump in the function's own body, to a text, within that function. What does
+not belong here: addresses that are computed, and jumps to callers, which show when they are made.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from autograms.errors import AddressError, nearest
+from autograms.program.guards import NESTED
+from autograms.program.rewrite import definition_of
+
+__all__ = ["known_addresses", "leads_within", "refuse_unknown"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_MARK, _KEPT = "__autograms_leads_within__", "__autograms_jumps__"
+_PLACES = {"GOTO": (0, "destination"), "TRANSITION": (1, "transitions")}
+"""Where the address, or the mapping that holds addresses, stands: the position and the keyword."""
+_MAY_CATCH = (ast.With, ast.AsyncWith)
+
+
+def leads_within(function: _F) -> _F:
+    """Mark a function whose addresses are those of the function that calls it, such as ``GOTO``."""
+    setattr(function, _MARK, True)
+    return function
+
+
+def known_addresses(where: str, addresses: frozenset[str]) -> str:
+    """Return the addresses that a function has, as a text."""
+    return f"{where} has {', '.join(map(repr, sorted(addresses))) if addresses else 'no addresses'}"
+
+
+def refuse_unknown(function: types.FunctionType, addresses: frozenset[str]) -> None:
+    """Refuse a function with a jump to an address that it does not have.
+
+    Args:
+        function: The function as it was defined.
+        addresses: Its addresses.
+
+    Raises:
+        AddressError: For the first such jump; the message names its line and the nearest address.
+    """
+    code = function.__code__
+    if not any(name in _names(code) for name in _PLACES):
+        return
+    kept = function.__globals__.setdefault(_KEPT, {})
+    if code not in kept:  # an inner function is defined, and comes here, as often as its outer one runs
+        definition = definition_of(function)
+        kept[code] = list(_found(definition.body)) if definition is not None else []
+    for path, address, line in kept[code]:
+        if address not in addresses and getattr(_value(function, path), _MARK, False):
+            raise AddressError(
+                f"{code.co_filename}:{line}: {path[-1]} to {address!r}: no such address"
+                f"{nearest(address, addresses)} ({known_addresses(f'{function.__name__}()', addresses)})"
+            )
+
+
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
+    return (*code.co_names, *(name for each in inner for name in each.co_names))
+
+
+def _value(function: types.FunctionType, path: tuple[str, ...]) -> Any:
+    """Return what a name, or a name in modules, stands for; ``None`` where it is a local or not known yet."""
+    first, *rest = path
+    code = function.__code__
+    if first in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
+        return None
+    value = function.__globals__.get(first)
+    for name in rest:
+        value = getattr(value, name, None) if isinstance(value, types.ModuleType) else None
+    return value
+
+
+def _found(nodes: Iterable[ast.AST]) -> Iterator[tuple[tuple[str, ...], str, int]]:
+    """Yield the calls that may be jumps: the name that is called, the address, and the line."""
+    for node in nodes:
+        if isinstance(node, (*NESTED, *_MAY_CATCH)):
+            continue
+        if isinstance(node, (ast.Try, ast.TryStar)) and node.handlers:
+            yield from _found([*node.handlers, *node.orelse, *node.finalbody])
+            continue
+        if isinstance(node, ast.Call):
+            path = _path(node.func)
+            for address in _addresses(node, path[-1]) if path else ():
+                yield path, address, node.lineno
+        yield from _found(ast.iter_child_nodes(node))
+
+
+def _path(node: ast.expr) -> tuple[str, ...]:
+    if isinstance(node, ast.Name):
+        return (node.id,)
+    if isinstance(node, ast.Attribute) and (above := _path(node.value)):
+        return (*above, node.attr)
+    return ()
+
+
+def _addresses(call: ast.Call, name: str) -> Iterator[str]:
+    if name not in _PLACES:
+        return
+    place, parameter = _PLACES[name]
+    given = [each.value for each in call.keywords if each.arg == parameter]
+    if not any(isinstance(each, ast.Starred) for each in call.args):
+        given += call.args[place : place + 1]
+    for value in given:
+        for node in value.values if isinstance(value, ast.Dict) else [value]:
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and not (name == "TRANSITION" and text.startswith("returnto ")):
+                yield text
