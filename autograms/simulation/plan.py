@@ -91,9 +91,8 @@ class Plan:
         Args:
             quoting: Whether exceptions' messages are part of it, which may quote what a program was told.
         """
-        cost = (
-            f"{cost_text(self.cost_usd, self.unpriced)} by the {'batch ' if self.batch else ''}prices of {self.prices}"
-        )
+        prices = f"{'batch ' if self.batch else ''}prices of {self.prices}"
+        cost = f"{cost_text(self.cost_usd, self.unpriced)} by the {prices}"
         if self.unpriced:
             cost += "; AUTOGRAMS_PRICES names a file of your own"
         return [
@@ -172,9 +171,9 @@ def ensure_within(plan: Plan, budget: Budget) -> None:
     over_calls = budget.calls is not None and plan.calls > budget.calls
     if over_usd or over_calls:
         raise BudgetError(
-            f"{plan.name}: about {plan.calls} calls ({cost_text(plan.cost_usd, plan.unpriced)}) are to be paid, above the "
-            f"budget of {budget}; nothing was spent. Raise the budget, simulate less, or go on until it is spent: --yes, or "
-            'over_budget = "spend" in autograms.toml'
+            f"{plan.name}: about {plan.calls} calls ({cost_text(plan.cost_usd, plan.unpriced)}) are to be paid, above "
+            f"the budget of {budget}; nothing was spent. Raise the budget, simulate less, or go on until it is spent: "
+            '--yes, or over_budget = "spend" in autograms.toml'
         )
 
 
