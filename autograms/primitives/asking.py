@@ -7,19 +7,22 @@ does not: the wording of questions and the conversion of answers, which are the 
 from __future__ import annotations
 
 import functools
+import inspect
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from autograms import errors
 from autograms.conversation.record import NONE, Call, Prompt
-from autograms.errors import ProgramError, ToolCallError, nearest
+from autograms.errors import ProgramError, ToolCallError
 from autograms.models.base import Kind, Request
 from autograms.primitives.supervision import Supervision, recorded_answer, supervise
 from autograms.primitives.tool_rounds import ToolRounds
 from autograms.program.context import Context, current, current_or_none
 from autograms.program.effects import AskModel
+from autograms.program.keywords import TOLD, takes_keywords, unknown_keyword
 
 __all__ = ["ALL", "CHAT_KEYWORDS", "ask", "primitive", "text_output"]
 
@@ -39,15 +42,24 @@ CHAT_KEYWORDS = frozenset(
     }
 )
 """Keywords that pass through to the chat API (OpenAI's, and those that vLLM and TGI add)."""
-_OWN_KEYWORDS = frozenset({"max_tool_rounds", "max_turns", "model", "model_type", "multi_modal_inputs"})
+_OWN_KEYWORDS = frozenset(
+    {
+        *("ADDRESS", "max_tool_rounds", "max_turns", "model", "model_type", "multi_modal_inputs"),
+        *("supervisor", "supervisor_kwargs"),
+    }
+)
 
 
 def primitive(function: _F) -> _F:
-    """Give a primitive ``supervisor=``, ``supervisor_kwargs=`` and ``ADDRESS=``."""
+    """Give a primitive ``supervisor=``, ``supervisor_kwargs=`` and ``ADDRESS=``, and a look at its other keywords."""
+    parameters = inspect.signature(function).parameters
+    known = CHAT_KEYWORDS | _OWN_KEYWORDS | set(parameters)
+    particular = "ignored" not in parameters  # AutoGRAMS lets some take anything
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop("ADDRESS", None)
+        supervisor = None
         if "supervisor" in kwargs or "supervisor_kwargs" in kwargs:
             supervisor = kwargs.pop("supervisor", None)
             extra = kwargs.pop("supervisor_kwargs", None) or {}
@@ -59,9 +71,23 @@ def primitive(function: _F) -> _F:
                     kwargs["_supervision"] = Supervision(supervisor, args, {**kwargs, **extra})
                 else:
                     kwargs["_supervision"] = None
+        if particular and kwargs and supervisor is None and not known.issuperset(kwargs):
+            _warn_of_unknown(function.__name__, [key for key in kwargs if key not in known], known)
         return function(*args, **kwargs)
 
+    if particular:
+        takes_keywords(call, known)
     return call  # type: ignore[return-value]
+
+
+def _warn_of_unknown(name: str, keywords: list[str], known: frozenset[str]) -> None:
+    context = current_or_none()
+    if context is None or context.replaying:
+        return
+    told = sys._getframe(2).f_globals.get(TOLD, ())
+    for key in context.unseen(dict.fromkeys(keywords)):
+        if (name, key) not in told:
+            warnings.warn(f"{context.place()}: {unknown_keyword(name, key, known)}", stacklevel=3)
 
 
 def ask(
@@ -113,7 +139,7 @@ def ask(
             return recorded_answer(context, call, index)
     else:
         supervision = options.pop("_supervision", _ABSENT)
-        params, model, parts = _split(context, name, options, text, warn=supervision is _ABSENT)
+        params, model, parts = _split(options, text)
         extra = extra or parts
         prompt = _prompt(context, kind, text, role, extra, max_turns, history, before)
         recorded_kind = "logits" if name == "multiple_choice_logits" else kind
@@ -149,7 +175,7 @@ def _ask_with_tools(
     if kind != "text":
         raise ToolCallError(f"{context.place()}: {name}() takes no tools; let a thought() call them before it")
     supervision = options.pop("_supervision", _ABSENT)
-    params, model, parts = _split(context, name, options, text, warn=supervision is _ABSENT)
+    params, model, parts = _split(options, text)
     rounds = ToolRounds(context, name, options, None if supervision is _ABSENT else supervision, encode, history)
 
     def prompt() -> Prompt:
@@ -216,9 +242,7 @@ def _with_defaults(context: Context, kind: Kind, params: dict[str, Any]) -> dict
     return params
 
 
-def _split(
-    context: Context, name: str, options: dict[str, Any], text: str, *, warn: bool
-) -> tuple[dict[str, Any], str | None, str | None]:
+def _split(options: dict[str, Any], text: str) -> tuple[dict[str, Any], str | None, str | None]:
     """Sort a primitive's keywords: those of the chat API, the model, and further parts of the message."""
     if not options:
         return {}, None, None
@@ -228,14 +252,6 @@ def _split(
     if parts:
         content = [{"type": "text", "text": text}, *(parts if isinstance(parts, list) else [parts])]
         extra = json.dumps({"content": content}, ensure_ascii=False)
-    if warn and len(params) < len(options):
-        unknown = [key for key in options if key not in CHAT_KEYWORDS and key not in _OWN_KEYWORDS]
-        for key in context.unseen(dict.fromkeys(unknown)):
-            warnings.warn(
-                f"{context.place()}: {name}() has no keyword {key!r}; it is ignored"
-                f"{nearest(key, CHAT_KEYWORDS | _OWN_KEYWORDS)}",
-                stacklevel=2,
-            )
     return params, options.get("model"), extra
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from autograms.errors import AddressError, nearest
 from autograms.program.guards import NESTED
+from autograms.program.keywords import named
 from autograms.program.rewrite import definition_of
 
 __all__ = ["known_addresses", "leads_within", "refuse_unknown"]
@@ -86,18 +87,10 @@ def _found(nodes: Iterable[ast.AST]) -> Iterator[tuple[tuple[str, ...], str, int
             yield from _found([*node.handlers, *node.orelse, *node.finalbody])
             continue
         if isinstance(node, ast.Call):
-            path = _path(node.func)
+            path = named(node.func)
             for address in _addresses(node, path[-1]) if path else ():
                 yield path, address, node.lineno
         yield from _found(ast.iter_child_nodes(node))
-
-
-def _path(node: ast.expr) -> tuple[str, ...]:
-    if isinstance(node, ast.Name):
-        return (node.id,)
-    if isinstance(node, ast.Attribute) and (above := _path(node.value)):
-        return (*above, node.attr)
-    return ()
 
 
 def _addresses(call: ast.Call, name: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ dataclasses and pydantic look there for what an annotation names.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import functools
 import hashlib
@@ -22,6 +23,7 @@ from typing import Any
 
 from autograms.errors import ProgramError, ProgramFileError, classify
 from autograms.program.context import current_or_none
+from autograms.program.keywords import warn_of_unknown
 from autograms.settings.chatbots import no_chatbot
 
 __all__ = ["LoadedProgram", "load_autogram", "load_program"]
@@ -143,9 +145,11 @@ class _Importer:
         self.modules[name] = sys.modules[module.__name__] = module
         try:
             source = file.read_text(encoding="utf-8")
-            code = compile(source, str(file), "exec", dont_inherit=True)
+            tree = ast.parse(source, str(file))
+            code = compile(tree, str(file), "exec", dont_inherit=True)
             linecache.cache[str(file)] = (len(source), None, source.splitlines(keepends=True), str(file))
             exec(code, module.__dict__)
+            warn_of_unknown(tree, module)
         except BaseException:
             del self.modules[name], sys.modules[module.__name__]
             raise

@@ -91,6 +91,64 @@ def test_unknown_keywords_warn_once_and_name_the_nearest():
     assert asked(autogram)[0].params == {}
 
 
+SUPERVISED = """
+def sup(*args, **kwargs):
+    return "x"
+def chatbot():
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "reply_instruction('q', supervizor=sup)",
+        "silent_thought('q', supervizor=sup, supervisor=None)",
+        "autograms.functional.thought('q', supervizor=sup)",
+        "nodes.thought('q', supervizor=sup, ADDRESS='x')",
+        "yes_or_no('q', supervizor=sup)",
+        "multiple_choice('q', ['only'], supervizor=sup)",
+        "multiple_choice_logits('q', ['a', 'b'], supervizor=sup)",
+        "TRANSITION('q', {'a': 'x', 'b': name}, supervizor=sup)",
+        "generate_list('q', supervizor=sup)",
+        "decision_chain('q', [], supervizor=sup)",
+        "call_llm('q', supervizor=sup)",
+        "call_chat_completion([], supervizor=sup)",
+    ],
+)
+def test_a_misspelt_supervisor_is_told_when_the_program_is_loaded(call):
+    name = call.split("(")[0].split(".")[-1]
+    with pytest.warns(UserWarning, match=rf"bot\.py:\d+: {name}\(\) has no .*did you mean 'supervisor'") as seen:
+        bot("import autograms.functional\nname = 'x'\n" + SUPERVISED.format(call))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "call", ["multiple_choice('q', ['only'], **options)", "(lambda ask: ask('q', **options))(silent_thought)"]
+)
+def test_one_that_cannot_be_seen_is_told_when_it_is_called(call):
+    autogram = bot("options = {'supervizor': print}\n" + SUPERVISED.format(f"{call}; {call}; reply('x')"), ["x"] * 2)
+    with pytest.warns(UserWarning, match=r"has no keyword 'supervizor'.*did you mean 'supervisor'") as seen:
+        autogram.reply()
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "thought('q', supervisor=sup, supervizor=1)",
+        "thought('q', **{'supervizor': 1, 'supervisor': sup})",
+        "reply('q', whatever=1)",
+        "(lambda thought: thought('q', supervizor=1))(print)",
+        "sup('q', supervizor=1)",
+    ],
+)
+def test_a_keyword_that_somebody_takes_is_not_told(call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bot(SUPERVISED.format(call))
+
+
 def test_keywords_for_a_supervisor_that_does_not_act_warn_nothing():
     program = """
     def sup(text, article):

@@ -1,0 +1,90 @@
+"""Keywords that a primitive does not know, told when a program is loaded, before anything is paid.
+
+A keyword without a supervisor to take it is ignored, so that this is a warning. Only calls whose function is certain
+are looked at. What does not belong here: which keywords there are (``primitives``).
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from autograms.errors import nearest
+
+__all__ = ["TOLD", "named", "takes_keywords", "unknown_keyword", "warn_of_unknown"]
+
+_KNOWN = "__autograms_keywords__"
+TOLD = "__autograms_told__"
+"""The hidden global of a module that holds what it was warned of: pairs of a function's name and a keyword."""
+
+
+def takes_keywords(function: Callable[..., Any], known: frozenset[str]) -> None:
+    """Note which keywords a function knows; any other one is for its supervisor."""
+    setattr(function, _KNOWN, known)
+
+
+def unknown_keyword(name: str, keyword: str, known: frozenset[str]) -> str:
+    """Return what is told of a keyword that a function does not know."""
+    return f"{name}() has no keyword {keyword!r}; it is ignored{nearest(keyword, known)}"
+
+
+def warn_of_unknown(tree: ast.Module, module: types.ModuleType) -> None:
+    """Warn of each keyword in a module that is nobody's.
+
+    Args:
+        tree: The module's syntax tree.
+        module: The module, which has run.
+    """
+    told: set[tuple[str, str]] = set()
+    locals_ = set(_local_names(tree))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.keywords:
+            continue
+        path = named(node.func)
+        if not path or path[0] in locals_:
+            continue
+        known = getattr(_value(module, path), _KNOWN, None)
+        given = {each.arg: each.value for each in node.keywords}
+        if known is None or None in given or _acts(given.get("supervisor")):
+            continue
+        for keyword in given:
+            if keyword is not None and keyword not in known:
+                text = unknown_keyword(path[-1], keyword, known)
+                warnings.warn(f"{module.__file__}:{node.lineno}: {text}", stacklevel=2)
+                told.add((path[-1], keyword))
+    if told:
+        setattr(module, TOLD, told)
+
+
+def named(node: ast.expr) -> tuple[str, ...]:
+    """Return a name, or a name behind names and dots, in its parts; nothing for another expression."""
+    if isinstance(node, ast.Name):
+        return (node.id,)
+    if isinstance(node, ast.Attribute) and (above := named(node.value)):
+        return (*above, node.attr)
+    return ()
+
+
+def _value(module: types.ModuleType, path: tuple[str, ...]) -> Any:
+    value: Any = module
+    for name in path:
+        value = getattr(value, name, None) if isinstance(value, types.ModuleType) else None
+    return value
+
+
+def _local_names(tree: ast.AST) -> Iterator[str]:
+    """Yield every name that is bound in some other way than by an import or a definition at the module's top."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from (inner.name for inner in ast.walk(node) if inner is not node and hasattr(inner, "name"))
+
+
+def _acts(supervisor: ast.expr | None) -> bool:
+    return supervisor is not None and not (isinstance(supervisor, ast.Constant) and supervisor.value is None)
