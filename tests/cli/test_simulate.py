@@ -35,7 +35,20 @@ def test_the_list_takes_precedence_and_says_so(
     )
     assert ended.status == 0
     assert "all 12 scenarios" in ended.out
-    assert "--num_examples (3)" in ended.out
+    assert "--num_examples (3); --sample 3" in ended.out
+
+
+@pytest.mark.parametrize("more", [(), ("--num_examples", 12), ("--num_examples", 99)])
+def test_where_nothing_is_left_out_nothing_is_said(
+    run: Run, chatbot: Path, userbot: Path, scenarios: Path, tmp_path: Path, more: tuple[object, ...]
+) -> None:
+    ended = run(
+        *("simulate", "--autogram_file", chatbot, "--userbot_file", userbot, *more),
+        *("--simulation_list_file", scenarios, "--model", "offline/demo", "--save_dir", tmp_path / "d"),
+    )
+    assert ended.status == 0
+    assert "all 12 scenarios" in ended.out
+    assert "num_examples" not in ended.out
 
 
 def test_num_examples_and_a_plain_user(run: Run, tmp_path: Path) -> None:

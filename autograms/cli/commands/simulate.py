@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["simulate"]
 
+_EXAMPLES = 5
+
 
 class Fault(StrEnum):
     """What is done with a conversation whose user did something wrong."""
@@ -41,11 +43,18 @@ class Engine(StrEnum):
 def simulate(
     autogram_file: AutogramFile,
     num_turns: Annotated[int, typer.Option("--num_turns", min=1, help="User turns of a conversation.")] = 1,
-    num_examples: Annotated[int, typer.Option("--num_examples", min=1, help="Conversations to simulate.")] = 5,
+    num_examples: Annotated[
+        int | None,
+        typer.Option(
+            "--num_examples", min=1, help=f"Conversations to simulate without a list; {_EXAMPLES} where unset."
+        ),
+    ] = None,
     simulation_list_file: Annotated[
         Path | None,
         typer.Option(
-            "--simulation_list_file", help="Scenarios in JSON, JSON Lines, CSV or Parquet; overrides --num_examples."
+            "--simulation_list_file",
+            help="Scenarios in JSON, JSON Lines, CSV or Parquet; all of them count, whatever --num_examples says: "
+            "--sample takes a part.",
         ),
     ] = None,
     skip_bad: Annotated[
@@ -131,10 +140,13 @@ def simulate(
 
     refuse_results(save_dir, allow_overwrite=allow_overwrite)
     if simulation_list_file is None:
-        scenarios = plain_scenarios(num_examples, num_turns=num_turns, seed=seed)
+        scenarios = plain_scenarios(num_examples or _EXAMPLES, num_turns=num_turns, seed=seed)
     else:
         scenarios = _listed(simulation_list_file, num_turns, seed, skip_bad=skip_bad, sample=sample)
-        print(f"--num_examples ({num_examples}) does not count")
+        if num_examples is not None and num_examples < len(scenarios):
+            print(
+                f"the list takes precedence over --num_examples ({num_examples}); --sample {num_examples} takes a part"
+            )
     chatbot, userbot = open_cast(autogram_file, cast)
     chatbot_memory = None if memory_file is None else read_saved_conversation(memory_file)
     user_memory = None if user_memory_file is None else read_saved_conversation(user_memory_file)
@@ -179,7 +191,7 @@ def _listed(file: Path, num_turns: int, seed: int, *, skip_bad: bool, sample: in
     scenarios = load_scenarios(file, num_turns=num_turns, seed=seed, on_bad=tell if skip_bad else None)
     drawn = scenarios if sample is None else sample_scenarios(scenarios, sample, seed=seed)
     how_many = f"all {len(drawn)}" if len(drawn) == len(scenarios) else f"{len(drawn)} of the {len(scenarios)}"
-    print(f"simulating {how_many} scenarios of {file}; ", end="")
+    print(f"simulating {how_many} scenarios of {file}")
     return drawn
 
 
