@@ -7,6 +7,7 @@ can reach it through a name of its own. What does not belong here: who answers (
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +31,17 @@ if TYPE_CHECKING:
 __all__ = ["LOOPBACK", "build_app"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOG = logging.getLogger(__name__)
 _LARGEST = 4 * 1024 * 1024
 Handler = Callable[[Any], Awaitable[Any]]
 
 
-def build_app(talker: Talker, *, key: str | None = None, program_files: tuple[str, ...] = ()) -> web.Application:
+def build_app(talker: Talker, *, key: str | None = None) -> web.Application:
     """Return the endpoint: ``POST /v1/chat/completions``, ``GET /v1/models``, ``GET /health``.
 
     Args:
         talker: Who answers; closed with the endpoint.
         key: What callers must send as ``Authorization: Bearer KEY``; without one, loopback names alone are served.
-        program_files: The program's source files, so that its errors name their line.
     """
     from aiohttp import web
 
@@ -52,12 +53,10 @@ def build_app(talker: Talker, *, key: str | None = None, program_files: tuple[st
             return await handler(request)
         except web.HTTPException as error:
             return _tell(error.reason, error.status)
-        except AutogramsError as error:
-            return _tell(str(error), _status(error))
+        except RequestError as error:
+            return _tell(str(error), error.status, error.param)
         except Exception as error:
-            failure = classify(error, program_files)
-            where = f" at {failure.place}" if failure.place else ""
-            return _tell(f"the program failed ({failure.error}{where}); the conversation is as it was before", 500)
+            return _tell_failure(error, talker)
 
     async def complete(request: web.Request) -> web.StreamResponse:
         if request.content_type != "application/json":
@@ -93,12 +92,15 @@ def _admit(request: web.Request, key: str | None) -> None:
         raise RequestError(f"this endpoint answers to {', '.join(LOOPBACK)} only; set a key to serve other names", 403)
 
 
-def _status(error: AutogramsError) -> int:
-    if isinstance(error, RequestError):
-        return error.status
-    if isinstance(error, DivergenceError):
-        return 409
-    return 502 if isinstance(error, ModelError) else 500
+def _tell_failure(error: Exception, talker: Talker) -> web.Response:
+    """Tell the caller what failed, and note it in the log without its message, which may quote what was said."""
+    failure = classify(error, talker.files)
+    where = f" at {failure.place}" if failure.place else ""
+    status = 409 if isinstance(error, DivergenceError) else 502 if isinstance(error, ModelError) else 500
+    _LOG.error("%s: status %d: %s%s", talker.name, status, failure.error, where)
+    if not isinstance(error, AutogramsError):
+        return _tell(f"the program failed ({failure.error}{where}); the conversation is as it was before", status)
+    return _tell(str(error) if failure.place is None or failure.place in str(error) else f"{error}{where}", status)
 
 
 def _respond(answer: Answer) -> web.Response:
@@ -123,8 +125,8 @@ async def _stream(request: web.Request, answer: Answer) -> web.StreamResponse:
     return response
 
 
-def _tell(message: str, status: int) -> web.Response:
-    return _json(as_error(message, status), status=status)
+def _tell(message: str, status: int, param: str | None = None) -> web.Response:
+    return _json(as_error(message, status, param), status=status)
 
 
 def _json(value: Any, *, status: int = 200) -> web.Response:

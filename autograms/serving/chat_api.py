@@ -30,14 +30,16 @@ class RequestError(AutogramsError, ValueError):
     Args:
         message: What is wrong, and what was expected.
         status: The HTTP status.
+        param: The field that is wrong.
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, param: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.param = param
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.args[0], self.status))
+        return (type(self), (self.args[0], self.status, self.param))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ class ChatRequest:
             raise RequestError(f"{refused[0]!r} is not supported here; leave it out")
         kwargs = data.pop("chatbot_kwargs", None) or {}
         if not isinstance(kwargs, dict):
-            raise RequestError("'chatbot_kwargs' must be an object: the keywords of the program's chatbot()")
+            raise RequestError(
+                "'chatbot_kwargs' must be an object: the keywords of the program's chatbot()", param="chatbot_kwargs"
+            )
         conversation = headers.get(CONVERSATION_HEADER) or data.pop("conversation_id", None)
         if conversation is not None and not isinstance(conversation, str):
             raise RequestError("'conversation_id' must be a text")
@@ -115,6 +119,7 @@ class Answer:
         cut: Whether the text ended at the limit.
         conversation: Id of the conversation, ``None`` where none is kept.
         data: What ``reply(data=)`` or ``EXIT`` handed over.
+        greeting: What the program said before the user's first message reached it.
     """
 
     text: str | None
@@ -124,6 +129,7 @@ class Answer:
     cut: bool = False
     conversation: str | None = None
     data: Any = None
+    greeting: str | None = None
 
 
 def as_completion(answer: Answer) -> dict[str, Any]:
@@ -144,10 +150,10 @@ def as_chunks(answer: Answer) -> list[dict[str, Any]]:
     ]
 
 
-def as_error(message: str, status: int) -> dict[str, Any]:
+def as_error(message: str, status: int, param: str | None = None) -> dict[str, Any]:
     """Return an error as the API tells it."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+    return {"error": {"message": message, "type": kind, "param": param, "code": None}}
 
 
 def _is_message(message: Any) -> bool:
@@ -180,4 +186,5 @@ def _usage(answer: Answer) -> dict[str, int]:
 def _extras(answer: Answer) -> dict[str, Any]:
     if answer.conversation is None:
         return {}
-    return {"conversation_id": answer.conversation, "ended": answer.text is None, "data": answer.data}
+    extras = {"conversation_id": answer.conversation, "ended": answer.text is None, "data": answer.data}
+    return extras if answer.greeting is None else {**extras, "greeting": answer.greeting}

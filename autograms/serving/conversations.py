@@ -6,23 +6,42 @@ What does not belong here: HTTP.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from autograms.autogram import Autogram
 from autograms.conversation.atomic import replacing
 from autograms.conversation.record import Memory
-from autograms.errors import RecordError
+from autograms.errors import RecordError, nearest
 from autograms.serving.chat_api import RequestError
 
-__all__ = ["Conversations"]
+__all__ = ["Conversations", "Taken"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class Taken(NamedTuple):
+    """A turn that was taken.
+
+    Attributes:
+        identity: The conversation's id.
+        said: What the program said, ``None`` where it ended.
+        memory: The conversation's memory.
+        calls: How many calls it held before.
+        greeting: What the program said before it got the conversation's first message, ``None`` for nothing.
+    """
+
+    identity: str
+    said: str | None
+    memory: Memory
+    calls: int
+    greeting: str | None
 
 
 class Conversations:
@@ -35,18 +54,21 @@ class Conversations:
         autogram: The program with its model.
         folder: Where the memories are saved: ``ID.json``.
         alive: Most conversations that stay alive.
+        user_goes_first: Whether a conversation's first message starts the program, as in simulations of scenarios that
+            say so. Else the program speaks first: it has greeted before that message reaches it.
     """
 
-    def __init__(self, autogram: Autogram, folder: Path, *, alive: int = 256) -> None:
+    def __init__(self, autogram: Autogram, folder: Path, *, alive: int = 256, user_goes_first: bool = False) -> None:
         self.autogram = autogram
         self.folder = folder
+        self.user_goes_first = user_goes_first
         self._most = alive
         self._alive: OrderedDict[str, Memory] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def turn(
         self, identity: str | None, text: str | None, kwargs: Mapping[str, Any], *, begins: bool = False
-    ) -> tuple[str, str | None, Memory, int]:
+    ) -> Taken:
         """Take one turn, and save it before it is told. Turns of one conversation wait for each other.
 
         Args:
@@ -55,32 +77,47 @@ class Conversations:
             kwargs: Keywords of the root function, for a conversation that begins.
             begins: Whether the user's client holds no earlier turn; else an unknown conversation is an error.
 
-        Returns:
-            The id, what the program said, the memory, and how many calls it held before.
-
         Raises:
-            RequestError: Where the id cannot be, or no such conversation is known.
+            RequestError: Where the id cannot be, no such conversation is known, or the program takes other keywords.
             RecordError: Where the saved memory is damaged.
             AutogramsError: And whatever the program raises; the conversation is then as it was.
         """
         identity = uuid.uuid4().hex if identity is None else _checked(identity)
         lock = self._locks.setdefault(identity, asyncio.Lock())
         async with lock:
-            memory = self._find(identity)
+            memory, greeting = self._find(identity), None
+            calls = 0 if memory is None else len(memory.calls)
             if memory is None:
                 if not begins:
                     raise RequestError(f"no conversation {identity!r}: leave the id out to begin one", 404)
+                self._check(kwargs)
                 memory = self.autogram.new_memory()
-            calls = len(memory.calls)
+                if text is not None and not self.user_goes_first:
+                    greeting, memory = await self.autogram.areply(None, memory, **kwargs)
             said, memory = await self.autogram.areply(text, memory, **kwargs)
             self._save(identity, memory)
             self._keep(identity, memory)
-        return identity, said, memory, calls
+        return Taken(identity, said, memory, calls, greeting)
 
     def close(self) -> None:
         """End the programs that live on; their conversations stay."""
         while self._alive:
             self.autogram.release(self._alive.popitem()[1])
+
+    def _check(self, kwargs: Mapping[str, Any]) -> None:
+        """Refuse keywords that the program's root function does not take, before it is called."""
+        root = self.autogram.root_function
+        signature = inspect.signature(root)
+        try:
+            signature.bind(**kwargs)
+        except TypeError as error:
+            name = getattr(root, "__name__", "chatbot")
+            unknown = next((key for key in kwargs if key not in signature.parameters), None)
+            hint = "" if unknown is None else nearest(unknown, signature.parameters)
+            expected = f"it takes {', '.join(map(str, signature.parameters.values())) or 'none'}"
+            raise RequestError(
+                f"'chatbot_kwargs' does not fit {name}(): {error}{hint} ({expected})", param="chatbot_kwargs"
+            ) from None
 
     def _find(self, identity: str) -> Memory | None:
         memory = self._alive.get(identity)

@@ -5,6 +5,7 @@ What does not belong here: HTTP.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -23,6 +24,11 @@ class Talker(Protocol):
 
     name: str
     """What the endpoint calls it: the ``model`` of requests and answers."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """The program's source files, so that its errors name their line."""
+        ...
 
     async def answer(self, request: ChatRequest) -> Answer:
         """Answer one request.
@@ -52,6 +58,11 @@ class ProgramTalker:
         self.name = name
         self._conversations = conversations
 
+    @property
+    def files(self) -> Sequence[str]:
+        """The program's source files."""
+        return self._conversations.autogram.files
+
     async def answer(self, request: ChatRequest) -> Answer:
         """Take the conversation's next turn."""
         earlier = any(message["role"] in ("assistant", "tool") for message in request.messages)
@@ -62,17 +73,18 @@ class ProgramTalker:
             )
         if request.messages and request.user_text is None:
             raise RequestError("the last message must be the user's (or send no message, for the program to begin)")
-        identity, said, memory, before = await self._conversations.turn(
+        taken = await self._conversations.turn(
             request.conversation, request.user_text, request.kwargs, begins=not earlier
         )
-        calls, data = memory.calls[before:], memory.turns[-1].data
+        calls, data = taken.memory.calls[taken.calls :], taken.memory.turns[-1].data
         return Answer(
-            said,
+            taken.said,
             self.name,
             sum(call.input_tokens for call in calls),
             sum(call.output_tokens for call in calls),
-            conversation=identity,
+            conversation=taken.identity,
             data=None if data is None else orjson.loads(data),
+            greeting=taken.greeting,
         )
 
     async def close(self) -> None:
@@ -89,6 +101,8 @@ class ModelTalker:
         model: The model.
         max_tokens: Longest answer where a request sets none.
     """
+
+    files: Sequence[str] = ()
 
     def __init__(self, name: str, model: Model, *, max_tokens: int = 256) -> None:
         self.name = name

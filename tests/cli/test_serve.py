@@ -72,6 +72,46 @@ def test_a_conversation_is_resumed_by_another_process(project: Path) -> None:
     assert text == "heard: one, two, three"
 
 
+def first_answers(client: openai.OpenAI) -> list[str]:
+    """Return the answers to a first message, whole and streamed, and to no message."""
+    said: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": "one"}]
+    whole = client.chat.completions.create(model="listener", messages=said)
+    streamed = client.chat.completions.create(model="listener", messages=said, stream=True)
+    alone = client.chat.completions.create(model="listener", messages=[])
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices)
+    return [whole.choices[0].message.content or "", text, alone.choices[0].message.content or ""]
+
+
+GREETER = """
+from autograms.functional import extract_last_user_reply, reply
+
+
+def chatbot():
+    reply("Welcome!")
+    while True:
+        reply(f"about {extract_last_user_reply()}")
+"""
+
+
+def test_a_program_that_greets_answers_the_first_message(project: Path) -> None:
+    (project / "chatbots" / "listener.py").write_text(GREETER)
+    with served("listener", "--model", "offline/demo") as client:
+        assert first_answers(client) == ["about one", "about one", "Welcome!"]
+    with served("listener", "--model", "offline/demo", "--user_goes_first") as client:
+        assert first_answers(client) == ["Welcome!", "Welcome!", "Welcome!"]
+
+
+def test_who_speaks_first_is_as_in_the_scenarios(project: Path) -> None:
+    (project / "chatbots" / "listener.py").write_text(GREETER)
+    (project / "scenarios").mkdir()
+    (project / "scenarios" / "list.json").write_text('[{"user_goes_first": true}, {}]')
+    (project / "autograms.toml").write_text('[autograms.listener]\nscenarios = "list.json"\n')
+    with served("listener", "--model", "offline/demo") as client:
+        assert first_answers(client)[0] == "Welcome!"
+    with served("listener", "--model", "offline/demo", "--program_goes_first") as client:
+        assert first_answers(client)[0] == "about one"
+
+
 def test_the_trained_model_answers_alone_and_in_the_program(project: Path) -> None:
     build_tiny(["Hello there, who are you?", "I am a student."], project / "storage" / "sft_model" / "listener")
     with served("listener", "--model_only") as client:

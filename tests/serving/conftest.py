@@ -51,8 +51,8 @@ def conversations(program: Path, tmp_path: Path) -> Conversations:
 
 
 @pytest.fixture
-def app(conversations: Conversations, program: Path) -> web.Application:
-    return build_app(ProgramTalker("listener", conversations), program_files=(str(program),))
+def app(conversations: Conversations) -> web.Application:
+    return build_app(ProgramTalker("listener", conversations))
 
 
 def serving(app: web.Application, use: Callable[[TestClient], Awaitable[None]]) -> None:

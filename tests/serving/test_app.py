@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,69 @@ def test_the_id_stands_in_a_header_too_and_the_client_may_choose_it(app: web.App
         assert answer.headers["X-Conversation-Id"] == "mine-1"
 
     serving(app, use)
+
+
+def test_a_program_that_speaks_first_answers_the_first_message(app: web.Application) -> None:
+    async def use(client: TestClient) -> None:
+        first = await say(client, "one", chatbot_kwargs={"greeting": "Good day"})
+        assert text_of(first) == "heard: one"
+        assert first[1]["greeting"] == "Good day, who are you?"
+        assert first[1]["data"] == {"count": 1}
+        second = await say(client, "two", first[1]["conversation_id"])
+        assert text_of(second) == "heard: one, two"
+        assert "greeting" not in second[1]
+
+    serving(app, use)
+
+
+def test_where_the_user_goes_first_nothing_is_said_before(program: Path, tmp_path: Path) -> None:
+    model = ScriptedModel(["a thought"])
+    kept = Conversations(Autogram.from_file(program, model=model), tmp_path / "kept", user_goes_first=True)
+
+    async def use(client: TestClient) -> None:
+        first = await say(client, "think")
+        assert text_of(first) == "a thought"
+        assert "greeting" not in first[1]
+        assert [message["role"] for message in model.requests[0].messages] == ["user"]
+
+    serving(build_app(ProgramTalker("listener", kept)), use)
+
+
+def test_a_first_turn_that_fails_leaves_no_conversation(app: web.Application, conversations: Conversations) -> None:
+    async def use(client: TestClient) -> None:
+        assert (await say(client, "crash", "mine"))[0] == 500
+        assert not conversations.folder.exists()
+        assert text_of(await say(client, "one", "mine")) == "heard: one"
+
+    serving(app, use)
+
+
+@pytest.mark.parametrize(
+    ("source", "kwargs", "told"),
+    [
+        (None, {"greting": "Hi"}, "'greting'; did you mean 'greeting'? (it takes greeting='Hello')"),
+        ("def chatbot(name, *, tone='kind'): pass", {}, "missing a required argument: 'name' (it takes name, tone="),
+        ("def chatbot(): pass", {"name": "Ann"}, "'name' (it takes none)"),
+    ],
+)
+def test_keywords_that_do_not_fit_are_named(
+    program: Path, tmp_path: Path, source: str | None, kwargs: dict[str, Any], told: str
+) -> None:
+    if source is not None:
+        program.write_text(source)
+    kept = Conversations(Autogram.from_file(program, model=ScriptedModel()), tmp_path / "kept")
+
+    async def use(client: TestClient) -> None:
+        status, data = await say(client, "one", chatbot_kwargs=kwargs)
+        assert (status, data["error"]["type"], data["error"]["param"]) == (
+            400,
+            "invalid_request_error",
+            "chatbot_kwargs",
+        )
+        assert "does not fit chatbot()" in data["error"]["message"]
+        assert told in data["error"]["message"]
+
+    serving(build_app(ProgramTalker("listener", kept)), use)
 
 
 def test_the_program_may_begin_and_take_keywords(app: web.Application) -> None:
@@ -112,7 +176,9 @@ def test_a_wrong_request_is_told_what_is_wrong(app: web.Application, body: bytes
     serving(app, use)
 
 
-def test_a_program_that_fails_is_named_by_its_line_and_not_by_what_was_said(app: web.Application) -> None:
+def test_a_program_that_fails_is_named_by_its_line_and_not_by_what_was_said(
+    app: web.Application, caplog: pytest.LogCaptureFixture
+) -> None:
     async def use(client: TestClient) -> None:
         first = await say(client, "one")
         status, data = await say(client, "crash 4711", first[1]["conversation_id"])
@@ -120,12 +186,14 @@ def test_a_program_that_fails_is_named_by_its_line_and_not_by_what_was_said(app:
         assert "KeyError at " in data["error"]["message"]
         assert "listener.py:14" in data["error"]["message"]
         assert "4711" not in data["error"]["message"]
+        (line,) = [record.getMessage() for record in caplog.records if record.name == "autograms.serving.app"]
+        assert re.fullmatch(r"listener: status 500: KeyError at .*listener\.py:14", line)
         assert text_of(await say(client, "two", first[1]["conversation_id"])) == "heard: one, two"
 
     serving(app, use)
 
 
-def test_a_model_that_fails_is_a_bad_gateway(program: Path, tmp_path: Path) -> None:
+def test_a_model_that_fails_is_a_bad_gateway(program: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def fail(request: Request) -> str:
         raise EndpointError("the endpoint is asleep", 503)
 
@@ -136,6 +204,8 @@ def test_a_model_that_fails_is_a_bad_gateway(program: Path, tmp_path: Path) -> N
         status, data = await say(client, "think")
         assert (status, data["error"]["type"]) == (502, "server_error")
         assert "asleep" in data["error"]["message"]
+        assert "EndpointError at " in caplog.text
+        assert "asleep" not in caplog.text
 
     serving(app, use)
 

@@ -13,8 +13,8 @@ from autograms.serving.chat_api import RequestError
 
 
 def turn(conversations: Conversations, identity: str | None, text: str, *, begins: bool = True) -> tuple[str, str]:
-    found, said, _, _ = asyncio.run(conversations.turn(identity, text, {}, begins=begins))
-    return found, said or ""
+    taken = asyncio.run(conversations.turn(identity, text, {}, begins=begins))
+    return taken.identity, taken.said or ""
 
 
 def test_another_process_resumes_what_was_saved(conversations: Conversations, program: Path) -> None:
@@ -35,7 +35,7 @@ def test_conversations_that_do_not_live_any_more_are_read_again(program: Path, t
 def test_turns_of_one_conversation_wait_for_each_other(conversations: Conversations) -> None:
     async def both() -> list[str | None]:
         turns = [conversations.turn("a", text, {}, begins=True) for text in ("one", "two", "three")]
-        return [said for _, said, _, _ in await asyncio.gather(*turns)]
+        return [taken.said for taken in await asyncio.gather(*turns)]
 
     assert asyncio.run(both()) == ["heard: one", "heard: one, two", "heard: one, two, three"]
 

@@ -31,12 +31,22 @@ def serve(
         Stage | None, typer.Option("--stage", help="Which of the trained models; dpo where there is one.")
     ] = None,
     model_only: Annotated[bool, typer.Option("--model_only", help="Serve the trained model, without program.")] = False,
+    user_goes_first: Annotated[
+        bool | None,
+        typer.Option(
+            "--user_goes_first/--program_goes_first",
+            help="Who opens a conversation; as in the autogram's scenarios where unset.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with a key.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option("--port", help="The port; 0 for a free one.", min=0, max=65535)] = 8000,
 ) -> None:
     """Serve an autogram at http://HOST:PORT/v1/chat/completions, for any OpenAI client.
+
+    A program that speaks first greets before it gets a conversation's first message: the answer is to that message, and
+    the greeting stands beside it (greeting). A request without messages gets the greeting alone.
 
     Each answer carries a conversation's id (the header X-Conversation-Id, and conversation_id). Sent along with the
     next request, it resumes that conversation's memory, which is saved in conversations/NAME in the storage. To be
@@ -55,7 +65,6 @@ def serve(
     key = os.environ.get(_KEY) or None
     if key is None and host not in LOOPBACK:
         raise SettingsError(f"--host {host} can be reached from other machines; set {_KEY} to the key they must send")
-    files: tuple[str, ...] = ()
     if model_only:
         if model is not None:
             raise SettingsError("--model_only serves the trained model; leave --model out, or name a model's folder")
@@ -64,16 +73,17 @@ def serve(
         found = find_model(name, stage)
         talker: Talker = ModelTalker(found.name, CheckpointModel(found.folder))
     else:
-        talker, files = _program(name, model, stage)
-    _listen(build_app(talker, key=key, program_files=files), talker.name, host, port)
+        talker = _program(name, model, stage, user_goes_first)
+    _listen(build_app(talker, key=key), talker.name, host, port)
 
 
-def _program(name: str, model: str | None, stage: Stage | None) -> tuple[Talker, tuple[str, ...]]:
+def _program(name: str, model: str | None, stage: Stage | None, user_goes_first: bool | None) -> Talker:
     from autograms.autogram import Autogram
     from autograms.cli.orchestration import scratch_folder, storage_root
     from autograms.serving.conversations import Conversations
     from autograms.serving.talkers import ProgramTalker
     from autograms.settings import AutogramConfig, load_project
+    from autograms.simulation.project import scenarios_of
 
     project = load_project()
     file = project.chatbot_file(name)
@@ -84,8 +94,11 @@ def _program(name: str, model: str | None, stage: Stage | None) -> tuple[Talker,
     autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is served
     storage = storage_root()
     folder = (storage if isinstance(storage, Path) else scratch_folder(storage)) / "conversations" / name
-    print(f"{name} with the model {autogram.model.name}; conversations are saved in {folder}")
-    return ProgramTalker(name, Conversations(autogram, folder)), (str(file),)
+    if user_goes_first is None:
+        user_goes_first = any(scenario.user_goes_first for scenario in scenarios_of(project, settings))
+    first = "the user" if user_goes_first else "the program"
+    print(f"{name} with the model {autogram.model.name}; {first} speaks first; conversations are saved in {folder}")
+    return ProgramTalker(name, Conversations(autogram, folder, user_goes_first=user_goes_first))
 
 
 def _listen(app: object, name: str, host: str, port: int) -> None:
