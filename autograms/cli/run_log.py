@@ -17,7 +17,7 @@ _EVENT = re.compile(r"^(?:(?P<step>[\w.]+) - )?(?P<event>[A-Z][A-Z_]{3,}) - (?P<
 _CLEAR = re.compile(r"^dagster\._core\.(?:definitions\.events\.Failure|errors\.DagsterAssetCheckFailedError): (.*)$")
 _REFUSED = re.compile(r"^dagster\._core\.errors\.\w+: (.*)$")
 _LAST = 40
-_FOLLOWS = ("Dependencies for step ", "Dependency for step ")
+_NOISE = ("Dependencies for step ", "Dependency for step ", "[pipes] external process successfully opened")
 
 
 class RunLog:
@@ -73,7 +73,7 @@ class RunLog:
         event = _EVENT.match(text)
         if event is not None and event["event"] in ("STEP_FAILURE", "RUN_FAILURE"):
             self._failed, self._block = event["step"] or "", [line]
-        elif event is None and level != "DEBUG" and not any(part in text for part in _FOLLOWS):
+        elif event is None and level != "DEBUG" and not any(part in text for part in _NOISE):
             step, _, words = text.partition(" - ")
             mark = f"{level.lower()}: " if level in ("WARNING", "ERROR", "CRITICAL") else ""
             print(f"{step:<22} {mark}{words}" if words else f"{mark}{text}", file=self._out, flush=True)

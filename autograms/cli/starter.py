@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["STARTER"]
 
-_CHATBOT = '''"""Greets people by name. The deployed program asks its model; the supervisor gives the answer we want."""
+_CHATBOT = '''"""Greets people by the time of day. The deployed program asks a model; the supervisor has the answer."""
 
 from autograms import autograms_function
 from autograms.functional import extract_last_user_reply, reply_instruction, set_system_prompt
@@ -12,37 +12,36 @@ from autograms.supervisors import SupervisorReturn
 
 
 def polite_greeting(instruction):
-    name = extract_last_user_reply().removesuffix(".").split()[-1]
-    return SupervisorReturn(f"Good day, {name}. How may I help you?", rejected_output=f"yo {name}", tags=["greeting"])
+    said = extract_last_user_reply()
+    time = next(time for time in ("morning", "afternoon", "evening") if time in said)
+    return SupervisorReturn(f"Good {time}! How may I help you?", rejected_output="yo, what's up", tags=["greeting"])
 
 
 @autograms_function()
 def chatbot():
     set_system_prompt("You greet people.")
     while True:
-        reply_instruction("Greet the person by name.", supervisor=polite_greeting)
+        reply_instruction("Greet the person by the time of day.", supervisor=polite_greeting)
 '''
 
-_USERBOT = '''"""Somebody who says their name."""
+_USERBOT = '''"""Somebody who comes in and says who they are."""
 
 from autograms import autograms_function
 from autograms.functional import reply
 
 
 @autograms_function()
-def chatbot(name):
-    reply(f"Hello, my name is {name}.")
+def chatbot(name, time):
+    reply(f"Hello, my name is {name}. What a fine {time}!")
     while True:
         reply("Thank you.")
 '''
 
 _SCENARIOS = """[
-{"num_turns": 1, "user_kwargs": {"name": "Ada"}, "user_goes_first": true},
-{"num_turns": 1, "user_kwargs": {"name": "Grace"}, "user_goes_first": true},
-{"num_turns": 1, "user_kwargs": {"name": "Alan"}, "user_goes_first": true},
-{"num_turns": 1, "user_kwargs": {"name": "Edsger"}, "user_goes_first": true},
-{"num_turns": 1, "user_kwargs": {"name": "Barbara"}, "user_goes_first": true},
-{"num_turns": 1, "user_kwargs": {"name": "Donald"}, "user_goes_first": true}
+{"grid": {"name": ["Ada", "Alan", "Barbara", "Donald", "Edsger", "Frances", "Grace", "Hedy",
+                   "John", "Katherine", "Ken", "Lynn", "Niklaus", "Radia", "Shafi", "Tony"],
+          "time": ["morning", "afternoon", "evening"]},
+ "num_turns": 1, "user_goes_first": true}
 ]
 """
 

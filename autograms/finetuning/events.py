@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -38,18 +38,70 @@ class Reporter:
 
 def describe(event: dict[str, Any]) -> str:
     """Return an event as one readable line."""
-    if event["event"] != "progress":
-        details = " ".join(f"{key}={value}" for key, value in event.items() if key != "event" and _short(value))
-        return f"{event['event']} {details}".strip()
+    words = _WORDS.get(event["event"])
+    if words is not None:
+        return words(event)
+    details = " ".join(f"{key}={value}" for key, value in event.items() if key != "event" and _short(value))
+    return f"{event['event']} {details}".strip()
+
+
+def _loading(event: dict[str, Any]) -> str:
+    return f"loading {event['base']} for {event['kind'].upper()}"
+
+
+def _tokens(event: dict[str, Any]) -> str:
+    parts = [
+        f"{event['trained']:,} of {event['rows']:,} rows train, {event['held_out']:,} are held out",
+        f"{event['tokens']:,} tokens, {event['loss_tokens']:,} with loss",
+        f"longest {event['longest']:,}",
+    ]
+    if event.get("tokens_lost"):
+        parts.append(f"{event['tokens_lost']:,} tokens lost to the model's length")
+    return " | ".join(parts)
+
+
+def _training(event: dict[str, Any]) -> str:
+    first = f", on from step {event['first_step']}" if event["first_step"] else ""
+    return f"training: {event['max_steps']} steps{first}"
+
+
+def _progress(event: dict[str, Any]) -> str:
     parts = [f"step {event['step']}/{event['max_steps']}"]
     for key in ("loss", "eval_loss", "margin", "reward_accuracy"):
         if event.get(key) is not None:
-            parts.append(f"{key} {event[key]:.4f}")
+            parts.append(f"{_NAMES.get(key, key)} {event[key]:.4f}")
     if event.get("tokens_per_second"):
         parts.append(f"{event['tokens_per_second']:,.0f} tokens/s")
     if event.get("eta_seconds") is not None:
         parts.append(f"{event['eta_seconds']:.0f} s left")
     return " | ".join(parts)
+
+
+def _finished(event: dict[str, Any]) -> str:
+    parts = [f"finished {event['steps']} steps in {event['seconds']:.1f} s"]
+    parts += [f"{name} {event[key]:.4f}" for key, name in _NAMES.items() if isinstance(event.get(key), (int, float))]
+    return " | ".join(parts)
+
+
+_NAMES = {
+    "eval_loss": "held-out loss",
+    "eval_mean_token_accuracy": "held-out token accuracy",
+    "eval_rewards/accuracies": "held-out preference accuracy",
+    "eval_rewards/margins": "held-out margin",
+    "reward_accuracy": "preference accuracy",
+}
+_WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "loading": _loading,
+    "tokens": _tokens,
+    "training": _training,
+    "resumed": lambda event: f"going on from {event['checkpoint']}",
+    "progress": _progress,
+    "finished": _finished,
+}
+
+
+def _short(value: Any) -> bool:
+    return isinstance(value, (int, float, str))
 
 
 @contextmanager
@@ -77,7 +129,3 @@ def reporting(*, first: bool) -> Iterator[Reporter]:
             yield Reporter(lines)
     finally:
         lines.close()
-
-
-def _short(value: Any) -> bool:
-    return isinstance(value, (int, float, str))

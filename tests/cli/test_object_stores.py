@@ -68,12 +68,12 @@ def test_show_reads_what_is_stored(run: Run, storage: UPath) -> None:
     simulate_into(storage)
     shown = run("show", "greeter")
     assert shown.status == 0, shown.err
-    assert "conversations │ 6" in shown.out
+    assert "conversations │ 48" in shown.out
     assert "conversation_memories" in run("show").out
 
 
 def test_plan_knows_what_is_stored(run: Run, storage: UPath) -> None:
-    assert "never simulated: 6" in run("plan", "greeter").out
+    assert "never simulated: 48" in run("plan", "greeter").out
     simulate_into(storage)
     assert "nothing changed" in run("plan", "greeter").out
 

@@ -23,7 +23,8 @@ def test_what_an_asset_says() -> None:
 
 def test_events_and_strays_are_left_out() -> None:
     event = RUN.format("DEBUG", "123 - sft_model - STEP_START - Started execution.")
-    assert told("some warning", event, RUN.format("DEBUG", "123 - RUN_SUCCESS - Finished.")) == (0, "", "")
+    opened = RUN.format("INFO", "sft_model - [pipes] external process successfully opened dagster pipes.")
+    assert told("some warning", event, opened, RUN.format("DEBUG", "123 - RUN_SUCCESS - Finished.")) == (0, "", "")
 
 
 def test_warnings_are_marked() -> None:

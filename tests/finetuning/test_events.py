@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
+
+import pytest
 
 from autograms.finetuning.events import Reporter, describe
 
@@ -28,8 +31,34 @@ def test_events_go_to_the_lines_and_to_the_log() -> None:
     assert log.lines == ["step 3/10 | loss 0.5000 | 1,234 tokens/s | 7 s left"]
 
 
-def test_other_events_name_their_values() -> None:
-    assert describe({"event": "finished", "steps": 3, "history": [1]}) == "finished steps=3"
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        ({"event": "loading", "kind": "sft", "base": "tiny"}, "loading tiny for SFT"),
+        (
+            {
+                "event": "tokens",
+                "rows": 6,
+                "trained": 5,
+                "held_out": 1,
+                "tokens": 1900,
+                "loss_tokens": 6,
+                "longest": 38,
+            },
+            "5 of 6 rows train, 1 are held out | 1,900 tokens, 6 with loss | longest 38",
+        ),
+        ({"event": "training", "max_steps": 10, "first_step": 0}, "training: 10 steps"),
+        ({"event": "training", "max_steps": 10, "first_step": 4}, "training: 10 steps, on from step 4"),
+        ({"event": "progress", "step": 1, "max_steps": 2, "eval_loss": 0.5}, "step 1/2 | held-out loss 0.5000"),
+        (
+            {"event": "finished", "steps": 10, "seconds": 1.26, "eval_loss": 0.5, "eval_logps/chosen": -62.4},
+            "finished 10 steps in 1.3 s | held-out loss 0.5000",
+        ),
+        ({"event": "stopped", "signal": 2, "history": [1]}, "stopped signal=2"),
+    ],
+)
+def test_an_event_is_one_line(event: dict[str, Any], line: str) -> None:
+    assert describe(event) == line
 
 
 def test_a_silent_reporter() -> None:
