@@ -10,9 +10,10 @@ from autograms.cli.configuration import read_api_keys, read_config
 if TYPE_CHECKING:
     from autograms.autogram import Autogram
     from autograms.cli.options import CastFlags
+    from autograms.cli.stored_models import Stage
     from autograms.models import Model
 
-__all__ = ["open_cast", "open_program", "plain_user_file"]
+__all__ = ["open_autogram", "open_cast", "open_program", "plain_user_file"]
 
 
 def open_program(
@@ -53,6 +54,40 @@ def open_program(
     )
     autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is done
     return autogram
+
+
+def open_autogram(
+    name: str, *, model: str | None = None, stage: Stage | None = None, supervisor_mode: bool = False
+) -> tuple[Autogram, bool]:
+    """Load an autogram of the project with its settings there.
+
+    Args:
+        name: The autogram.
+        model: ``provider/model``; where unset the trained one, or the teacher where supervisors answer.
+        stage: Which of the trained models; the last there is where unset.
+        supervisor_mode: Whether supervisors answer.
+
+    Returns:
+        The autogram, and whether the user goes first in its scenarios.
+
+    Raises:
+        SettingsError: Where there is no such autogram, or no trained model of it.
+        AutogramsError: As :func:`open_program`.
+    """
+    from autograms.autogram import Autogram
+    from autograms.cli.stored_models import find_model
+    from autograms.settings import AutogramConfig, load_project
+    from autograms.simulation.project import scenarios_of
+
+    project = load_project()
+    file = project.chatbot_file(name)
+    settings = project.settings(name)
+    config = AutogramConfig(**{"base_url": settings.base_url, **settings.config})
+    if model is None:
+        model = settings.model if supervisor_mode else f"checkpoint/{find_model(name, stage).folder}"
+    autogram = Autogram.from_file(file, config, model=model, on_change="address", supervisor_mode=supervisor_mode)
+    autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is done
+    return autogram, any(scenario.user_goes_first for scenario in scenarios_of(project, settings))
 
 
 def open_cast(autogram_file: Path, flags: CastFlags) -> tuple[Autogram, Autogram]:

@@ -64,6 +64,34 @@ def test_the_program_speaks_first(run: Run, tmp_path: Path, say) -> None:
     assert "bot: Welcome.\n(the program ended" in ended.out
 
 
+@pytest.fixture
+def project(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    run("init", tmp_path / "p")
+    monkeypatch.chdir(tmp_path / "p")
+    monkeypatch.delenv("AUTOGRAMS_PROJECT", raising=False)
+    monkeypatch.setenv("AUTOGRAMS_STORAGE", str(tmp_path / "s"))
+    return tmp_path / "p"
+
+
+def test_an_autogram_of_the_project_by_its_name(run: Run, project: Path, say) -> None:
+    say("Hello, what a fine evening!")
+    ended = run("chat", "greeter", "--supervisor_mode")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.endswith("bot: Good evening! How may I help you?\n")  # the user goes first, as in its scenarios
+
+
+def test_an_autogram_that_was_never_trained_says_what_to_run(run: Run, project: Path, say) -> None:
+    say("Hello")
+    assert_one_message(run("chat", "greeter"), "autograms materialize greeter")
+
+
+@pytest.mark.parametrize(
+    "flags", [("greeter", "--base_url", "http://localhost/v1"), ("chatbots/greeter.py", "--stage", "sft")]
+)
+def test_flags_that_would_do_nothing_are_refused(run: Run, project: Path, flags: tuple[str, ...]) -> None:
+    assert_one_message(run("chat", *flags), flags[1])
+
+
 def test_a_missing_program(run: Run, tmp_path: Path) -> None:
     assert_one_message(run("chat", tmp_path / "no.py", "--model", "offline/demo"), "no.py")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autograms.errors import AutogramsError, ProgramError, classify
+from autograms.cli.stored_models import Stage
+from autograms.errors import AutogramsError, ProgramError, SettingsError, classify
 
 if TYPE_CHECKING:
     from autograms.autogram import Autogram
@@ -21,9 +22,15 @@ _HELP = "/save FILE and /load FILE keep and resume the conversation; /quit (or e
 
 
 def chat(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The program: it defines chatbot().")],
+    program: Annotated[
+        str, typer.Argument(metavar="FILE|NAME", help="The program's file, or the name of an autogram of the project.")
+    ],
     model: Annotated[
-        str | None, typer.Option("--model", help="openai/NAME, checkpoint/FOLDER or offline/demo.")
+        str | None,
+        typer.Option("--model", help="openai/NAME, checkpoint/FOLDER or offline/demo; for a NAME the trained one."),
+    ] = None,
+    stage: Annotated[
+        Stage | None, typer.Option("--stage", help="Which of a NAME's trained models; dpo where there is one.")
     ] = None,
     base_url: Annotated[str | None, typer.Option("--base_url", help="URL of an OpenAI-compatible endpoint.")] = None,
     config_file: Annotated[
@@ -40,28 +47,51 @@ def chat(
         bool, typer.Option("--supervisor_mode", help="Let supervisors answer, as in a simulation.")
     ] = False,
     user_goes_first: Annotated[
-        bool, typer.Option("--user_goes_first", help="Say something before the program starts.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--user_goes_first/--program_goes_first",
+            help="Who opens the conversation: for a FILE the program, for a NAME as in its scenarios.",
+        ),
+    ] = None,
 ) -> None:
     """Talk to a program in the terminal. The conversation can be saved, and resumed in another process.
 
     Example:
 
     \b
-    autograms chat examples/chatbots/support_desk.py --user_goes_first \\
-        --model checkpoint/storage/dpo_model/support_desk
+    autograms chat support_desk
+    autograms chat examples/chatbots/support_desk.py --user_goes_first --model offline/demo
     """
-    from autograms.cli.programs import open_program
+    from autograms.cli.programs import open_autogram, open_program
 
-    autogram = open_program(
-        file,
-        config_file=config_file,
-        model=model,
-        base_url=base_url,
-        api_key_file=api_key_file,
-        supervisor_mode=supervisor_mode,
-    )
-    _Session(autogram, saveload_file).run(user_goes_first=user_goes_first)
+    if program.endswith(".py") or Path(program).exists():
+        if stage is not None:
+            raise SettingsError("--stage names a trained model of an autogram; it needs a NAME, and not a file")
+        as_simulated, autogram = (
+            False,
+            open_program(
+                Path(program),
+                config_file=config_file,
+                model=model,
+                base_url=base_url,
+                api_key_file=api_key_file,
+                supervisor_mode=supervisor_mode,
+            ),
+        )
+    else:
+        _refuse_flags(program, config_file=config_file, base_url=base_url, api_key_file=api_key_file)
+        autogram, as_simulated = open_autogram(program, model=model, stage=stage, supervisor_mode=supervisor_mode)
+    first = as_simulated if user_goes_first is None else user_goes_first
+    _Session(autogram, saveload_file).run(user_goes_first=first)
+
+
+def _refuse_flags(name: str, **flags: object) -> None:
+    given = next((flag for flag, value in flags.items() if value is not None), None)
+    if given is not None:
+        raise SettingsError(
+            f"--{given} is for a program's file; {name} is an autogram of the project, whose settings stand in its "
+            "autograms.toml"
+        )
 
 
 class _Session:

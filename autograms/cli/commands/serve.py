@@ -78,24 +78,15 @@ def serve(
 
 
 def _program(name: str, model: str | None, stage: Stage | None, user_goes_first: bool | None) -> Talker:
-    from autograms.autogram import Autogram
     from autograms.cli.orchestration import scratch_folder, storage_root
+    from autograms.cli.programs import open_autogram
     from autograms.serving.conversations import Conversations
     from autograms.serving.talkers import ProgramTalker
-    from autograms.settings import AutogramConfig, load_project
-    from autograms.simulation.project import scenarios_of
 
-    project = load_project()
-    file = project.chatbot_file(name)
-    settings = project.settings(name)
-    config = AutogramConfig(**{"base_url": settings.base_url, **settings.config})
-    chosen = model or f"checkpoint/{find_model(name, stage).folder}"
-    autogram = Autogram.from_file(file, config, model=chosen, on_change="address")
-    autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is served
+    autogram, as_simulated = open_autogram(name, model=model, stage=stage)
     storage = storage_root()
     folder = (storage if isinstance(storage, Path) else scratch_folder(storage)) / "conversations" / name
-    if user_goes_first is None:
-        user_goes_first = any(scenario.user_goes_first for scenario in scenarios_of(project, settings))
+    user_goes_first = as_simulated if user_goes_first is None else user_goes_first
     first = "the user" if user_goes_first else "the program"
     print(f"{name} with the model {autogram.model.name}; {first} speaks first; conversations are saved in {folder}")
     return ProgramTalker(name, Conversations(autogram, folder, user_goes_first=user_goes_first))
