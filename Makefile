@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-test test test-long test-browser dev lint format constraints clean
+.PHONY: help demo install install-test test test-long test-gpu test-browser dev lint format constraints clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,6 +32,9 @@ test: $(VENV)/.installed-test  ## the tests
 
 test-long: $(VENV)/.installed-test  ## the tests, those that take long too
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not gpu"
+
+test-gpu: $(VENV)/.installed-test  ## the tests that need a GPU, on a machine that has one
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 test-browser: $(VENV)/.installed-test  ## the tests that drive Dagster's UI in Chromium, which must be there
 	BROWSER_TESTS=required $(BIN)/python -m pytest -m browser $(BROWSER_ARGS) tests/browser

@@ -18,20 +18,21 @@ from autograms_assets.stamps import Verdict
 
 if TYPE_CHECKING:
     from autograms.conversation.record import Memory
+    from autograms.finetuning import TokenAudit
 
 __all__ = [
+    "audit_verdict",
     "dpo_checks",
     "evaluation_checks",
     "evaluation_verdicts",
     "memory_checks",
     "memory_verdicts",
-    "model_checks",
-    "model_verdicts",
     "row_verdicts",
     "sft_checks",
 ]
 
 _MOST_FAILURES = 0.05
+_MOST_LEFT_OUT = 0.1
 
 
 def _check(name: str, asset: str, description: str, *, blocking: bool = False) -> dg.AssetCheckSpec:
@@ -82,7 +83,15 @@ def sft_checks() -> list[dg.AssetCheckSpec]:
         _check("no_leakage", asset, "No text stands on both sides of the split.", blocking=True),
         _check("balanced_decisions", asset, "No decision has nearly always the same answer."),
         _check("no_secrets", asset, "No row holds what looks like a key or a password."),
+        _rows_fit(asset),
     ]
+
+
+def _rows_fit(asset: str) -> dg.AssetCheckSpec:
+    told = f"More than {_MOST_LEFT_OUT:.0%} that do not stop the run before anything is trained."
+    return _check(
+        "rows_fit", asset, f"Every row fits into the longest input of the model that it trains. {told}", blocking=True
+    )
 
 
 def dpo_checks() -> list[dg.AssetCheckSpec]:
@@ -95,6 +104,7 @@ def dpo_checks() -> list[dg.AssetCheckSpec]:
         ),
         _check("no_leakage", asset, "No text stands on both sides of the split.", blocking=True),
         _check("no_secrets", asset, "No pair holds what looks like a key or a password."),
+        _rows_fit(asset),
     ]
 
 
@@ -126,17 +136,20 @@ def row_verdicts(kind: str, table: pa.Table) -> tuple[Verdict, ...]:
     )
 
 
-def model_checks(asset: str) -> list[dg.AssetCheckSpec]:
-    """Return the checks of ``sft_model`` or ``dpo_model``."""
-    return [_check("rows_fit", asset, "Every row fits into the model's longest input.")]
+def audit_verdict(audit: "TokenAudit | None", told: str, *, passed: bool = True) -> Verdict:
+    """Return what ``rows_fit`` finds: it stops the run where so many rows are left out that training wastes money.
 
-
-def model_verdicts(audit: Mapping[str, Any]) -> tuple[Verdict, ...]:
-    """Return what the check of a model finds in the token audit of its training."""
-    lost = {name: audit.get(name, 0) for name in ("too_long", "truncated", "without_loss")}
-    told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in lost.items() if count)
-    longest = f"the longest row has {audit.get('longest', 0)} of at most {audit.get('max_length', 0)} tokens"
-    return (Verdict("rows_fit", not told, f"{told}; {longest}" if told else longest, error=False),)
+    Args:
+        audit: The token audit; ``None`` where nothing was counted.
+        told: What was found, in a sentence.
+        passed: Whether all is well where nothing was counted.
+    """
+    if audit is None:
+        return Verdict("rows_fit", passed, told, error=False)
+    left_out = audit.rows - audit.trained
+    if left_out > _MOST_LEFT_OUT * audit.rows:
+        told += "; raise max_length in the recipe, set truncate = true there, or leave such calls out of the dataset"
+    return Verdict("rows_fit", not (left_out or audit.truncated), told, error=left_out > _MOST_LEFT_OUT * audit.rows)
 
 
 def evaluation_verdicts(metrics: Mapping[str, Any]) -> tuple[Verdict, ...]:

@@ -4,17 +4,17 @@ What does not belong here: choosing and building rows (``autograms.datasets``).
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
 from autograms.conversation.tool_calls import answer_message, readable
 from autograms.settings import AutogramSettings, DatasetSettings
-from autograms_assets.checks import dpo_checks, row_verdicts, sft_checks
+from autograms_assets.audits import Target, tokenizer_version
+from autograms_assets.checks import audit_verdict, dpo_checks, row_verdicts, sft_checks
 from autograms_assets.describe import DATASETS, described, quoted
 from autograms_assets.failures import clear_failures
-from autograms_assets.fingerprints import folder_version, table_version, versions_of
+from autograms_assets.fingerprints import table_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import counted, small_bars
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
@@ -30,7 +30,6 @@ __all__ = ["dpo_dataset", "sft_dataset"]
 
 _NOT_CONTENT = ("cost_usd", "model", "place", "supervisor")
 """Columns that say how a row came to be and teach nothing."""
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "chat_template*", "vocab*", "merges.txt")
 _SHOWN = 3
 
 
@@ -75,18 +74,18 @@ def _dataset(
 ) -> dg.MaterializeResult:
     with clear_failures(workspace.storage):
         settings = workspace.settings(context.partition_key)
-        model = _counted_in(settings)
+        model, target = _counted_in(settings), Target.of(kind, settings)
         depends_on = {
             "memories": memories.version,
             "settings": settings.dataset.model_dump(mode="json"),
             "versions": versions_of("autograms-assets"),
-            **({"tokenizer": _tokenizer_version(model)} if model is not None else {}),
+            **_counted_by(model, target),
         }
         place = workspace.stored(f"{kind}_dataset", context.partition_key)
         return reuse_or_make(
             place,
             depends_on,
-            lambda: _made(kind, memories, settings.dataset, model),
+            lambda: _made(kind, memories, settings.dataset, model, target),
             request=Request.of(context, config),
         )
 
@@ -97,11 +96,20 @@ def _counted_in(settings: AutogramSettings) -> str | None:
     return settings.sft.model if counted else None
 
 
-def _tokenizer_version(model: str) -> str:
-    return folder_version(Path(model), _TOKENIZER) if Path(model).is_dir() else model
+def _counted_by(model: str | None, target: Target | None) -> dict[str, Any]:
+    """Return what tokens depend on: those of the budget, and those of the account for the training."""
+    models = {model, target.model if target is not None else None}
+    limits = {"longest row": [target.max_length, target.truncate]} if target is not None else {}
+    return {"tokenizer": sorted(tokenizer_version(name) for name in models if name is not None), **limits}
 
 
-def _made(kind: Literal["sft", "dpo"], memories: Stored, settings: DatasetSettings, model: str | None) -> Made:
+def _made(
+    kind: Literal["sft", "dpo"],
+    memories: Stored,
+    settings: DatasetSettings,
+    model: str | None,
+    target: Target | None,
+) -> Made:
     from autograms.datasets import build_dpo, build_sft, stream_for_rows
 
     build: Callable[..., BuiltDataset] = build_dpo if kind == "dpo" else build_sft
@@ -114,7 +122,11 @@ def _made(kind: Literal["sft", "dpo"], memories: Stored, settings: DatasetSettin
     built = build(stream_for_rows(memories.path), settings, count_tokens=count_tokens)
     table = built.table
     version = table_version(table, without=_NOT_CONTENT)
-    return Made(version, _summary(built, kind), row_verdicts(kind, table), table)
+    counted: dict[str, Any] = {}
+    fits = audit_verdict(None, "an endpoint trains on the rows, and counts them itself")
+    if target is not None:
+        counted, fits = target.audit(kind, table)
+    return Made(version, {**_summary(built, kind), **counted}, (*row_verdicts(kind, table), fits), table)
 
 
 def _summary(built: "BuiltDataset", kind: str) -> dict[str, Any]:

@@ -13,14 +13,12 @@ import pyarrow as pa
 from dagster._core.errors import DagsterPipesExecutionError  # not among the names that dagster exports
 
 from autograms.settings import DpoRecipe, SftRecipe
-from autograms_assets.checks import model_checks, model_verdicts
 from autograms_assets.describe import MODELS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import folder_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import inline_png, small_bars, small_curve
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
-from autograms_assets.stamps import Verdict
 from autograms_assets.stored import Folder, Stored
 from autograms_assets.workspace import Workspace
 
@@ -38,7 +36,6 @@ _STACK = ("torch", "transformers", "trl", "peft")
     partitions_def=AUTOGRAMS,
     dagster_type=dg.Any,
     pool="gpu",
-    check_specs=model_checks("sft_model"),
     **described(MODELS, "huggingface", "pytorch"),
 )
 def sft_model(
@@ -63,7 +60,6 @@ def sft_model(
     dagster_type=dg.Any,
     pool="gpu",
     deps=["sft_model"],
-    check_specs=model_checks("dpo_model"),
     **described(MODELS, "huggingface", "pytorch"),
 )
 def dpo_model(
@@ -116,7 +112,7 @@ class _Training:
             return self._train_at_endpoint(table)
         result = self._train_rounds(table) if isinstance(self.recipe, DpoRecipe) else self._train(table)
         version = folder_version(self.place.work, _WEIGHTS)
-        return Made(version, _summary(result, self.place), model_verdicts(result.audit))
+        return Made(version, _summary(result, self.place))
 
     def _train_rounds(self, pairs: pa.Table) -> "TrainingResult":
         from autograms.conversation.parquet import stream_memories
@@ -179,7 +175,7 @@ class _Training:
         self.place.work.mkdir(parents=True)
         self.context.log.info("no pairs: no answer was rejected, so there is nothing to train on")
         summary = {"trained": False, "why": "no answer was rejected, so there are no pairs"}
-        return Made("no pairs", summary, (Verdict("rows_fit", True, "there are no pairs", error=False),))
+        return Made("no pairs", summary)
 
 
 def _recipe_that_counts(recipe: SftRecipe) -> dict[str, Any]:

@@ -41,16 +41,19 @@ class Request:
     Attributes:
         force: Whether to make it again whatever is stored.
         log: The run's log.
+        checks: The names of the asset's checks; any where unset.
     """
 
     force: bool
     log: logging.Logger
+    checks: frozenset[str] | None = None
 
     @classmethod
     def of(cls, context: dg.AssetExecutionContext, config: AssetConfig) -> "Request":
         """Return what an asset's context and configuration ask for."""
         tag = context.run.tags.get(FORCE_TAG, "").lower()
-        return cls(config.force or tag in ("true", "1", "yes"), context.log)
+        checks = frozenset(spec.name for spec in context.assets_def.check_specs)
+        return cls(config.force or tag in ("true", "1", "yes"), context.log, checks)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def reuse_or_make(
             if stamp is None:
                 return _made_anew(place, fingerprint, inputs, make, request)
     request.log.info(f"reused: nothing that it depends on has changed (fingerprint {fingerprint[:12]})")
-    return _result(place, stamp, reused=True, changed="")
+    return _result(place, stamp, request, reused=True, changed="")
 
 
 def _made_anew(
@@ -125,7 +128,7 @@ def _made_anew(
         made.stored()
     except OSError as error:
         request.log.warning(f"stored, but not cleared up: {error}")
-    return _result(place, stamp, reused=False, changed=changed)
+    return _result(place, stamp, request, reused=False, changed=changed)
 
 
 def _reason(stamp: Stamp | None, inputs: Mapping[str, str]) -> str:
@@ -135,7 +138,9 @@ def _reason(stamp: Stamp | None, inputs: Mapping[str, str]) -> str:
     return f"changed: {', '.join(names)}" if names else "what is stored is not whole"
 
 
-def _result(place: Stored | Folder, stamp: Stamp, *, reused: bool, changed: str) -> dg.MaterializeResult:
+def _result(
+    place: Stored | Folder, stamp: Stamp, request: Request, *, reused: bool, changed: str
+) -> dg.MaterializeResult:
     metadata: dict[str, Any] = {"reused": reused}  # the run's log shows the first few, so what came out stands first
     if changed:
         metadata["made because"] = changed
@@ -152,8 +157,13 @@ def _result(place: Stored | Folder, stamp: Stamp, *, reused: bool, changed: str)
     return dg.MaterializeResult(
         metadata=metadata,
         data_version=dg.DataVersion(stamp.version),
-        check_results=[_check_result(verdict) for verdict in stamp.checks],
+        check_results=[_check_result(verdict) for verdict in stamp.checks if _is_known(verdict, request)],
     )
+
+
+def _is_known(verdict: Verdict, request: Request) -> bool:
+    """Return whether there is such a check: an earlier version may have stored what one found that is no more."""
+    return request.checks is None or verdict.check in request.checks
 
 
 def _shown(value: Any) -> Any:

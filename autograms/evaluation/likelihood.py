@@ -48,7 +48,8 @@ def likelihoods(model_dir: Path, rows: Sequence[Row], *, batch_size: int) -> lis
     tokenizer = load_tokenizer(model_dir)
     tokens, audit = tokenize_rows(rows, tokenizer, max_length=_ANY_LENGTH, truncate=False)
     if len(tokens) != len(rows):
-        raise DatasetError(f"rows without a token to score: {', '.join(audit.named)}")
+        named = ", ".join(row for ids in audit.named.values() for row in ids)
+        raise DatasetError(f"rows without a token to score: {named}")
     device = find_device()
     with loading_quietly():
         model = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype=device.dtype, use_safetensors=True)

@@ -4,10 +4,10 @@
 for those who start the worker themselves.
 """
 
+from autograms.finetuning.audit import TokenAudit
 from autograms.finetuning.counting import audit_rows, token_counter
 from autograms.finetuning.job import Job, JobSpec, TrainingResult, finish_job, prepare_job, read_result
 from autograms.finetuning.openai_jobs import OpenAIResult, read_openai_result, run_openai_job
-from autograms.finetuning.tokens import TokenAudit
 from autograms.finetuning.train import run_job, train_dpo, train_sft
 
 __all__ = [

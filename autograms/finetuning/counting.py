@@ -10,16 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autograms.finetuning.audit import TokenAudit
 from autograms.finetuning.student import TINY, tiny_tokenizer
 from autograms.finetuning.tokens import (
     Kind,
-    TokenAudit,
     answer_ids,
+    context_length,
+    fitting_rows,
     load_tokenizer,
     prompt_ids,
     read_rows,
     row_texts,
-    tokenize_rows,
 )
 
 if TYPE_CHECKING:
@@ -34,20 +35,25 @@ def audit_rows(
 ) -> TokenAudit:
     """Account for a table's training rows in a model's own tokens, before anything is trained.
 
+    Rows of which none can be trained on are no error here; see :meth:`TokenAudit.refusal`.
+
     Args:
         table: A table of the SFT or the DPO schema.
         kind: Which of the two.
         model: ``tiny``, a model's folder, or its name on the hub.
-        max_length: Longest row in tokens.
+        max_length: Longest row in tokens, as in the recipe; what the model itself reads at the most counts too.
         truncate: As in the recipe.
 
     Raises:
         DatasetError: Where the table has no rows to train on.
-        TrainingError: Where the model's tokenizer cannot be had.
+        TrainingError: Where the model's tokenizer cannot be had, or cannot render the rows.
     """
     tokenizer = _tokenizer(model, lambda: table, kind)
-    rows = read_rows(table, kind, split="train")
-    return tokenize_rows(rows, tokenizer, max_length=max_length, truncate=truncate)[1]
+    context = tokenizer.model_max_length if str(model) == TINY else context_length(model, tokenizer)
+    audit = TokenAudit(min(max_length, context or max_length), context)
+    for _ in fitting_rows(read_rows(table, kind, split="train"), tokenizer, audit, truncate=truncate):
+        pass
+    return audit
 
 
 def token_counter(model: str | Path, table: Callable[[], pa.Table], kind: Kind) -> Callable[..., int]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autograms.conversation.tool_calls import TOOL_CALLS, answer_message
 from autograms.errors import DatasetError, ModelNameError, TrainingError
+from autograms.finetuning.audit import NO_LOSS, NO_ROOM, TOO_LONG, TokenAudit
 from autograms.models.hub import require_model
 from autograms.models.tool_calls import shows_tools, template_messages, written_call
 
@@ -27,9 +27,10 @@ __all__ = [
     "IGNORED",
     "Kind",
     "Row",
-    "TokenAudit",
     "TokenRow",
     "answer_ids",
+    "context_length",
+    "fitting_rows",
     "load_tokenizer",
     "prompt_ids",
     "read_rows",
@@ -43,8 +44,8 @@ IGNORED = -100
 Kind = Literal["sft", "dpo"]
 _ANSWERS: dict[str, tuple[str, ...]] = {"sft": ("completion",), "dpo": ("chosen", "rejected")}
 _MARKER = re.compile(r"\{%-?\s*generation\b")
-_MOST_NAMED = 10
-_BINS = 24
+_NO_LENGTH = 10**9
+"""From here on, a tokenizer's ``model_max_length`` means that it knows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,16 @@ class TokenRow:
         """Tokens of the longest sequence: the prompt and its longest answer."""
         return len(self.prompt) + max(len(answer) for answer in self.answers)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that go through the model, the prompt once for each answer."""
+        return sum(len(self.prompt) + len(answer) for answer in self.answers)
+
+    @property
+    def loss_tokens(self) -> int:
+        """Tokens among them that carry loss."""
+        return sum(map(sum, self.losses))
+
     def input_ids(self, answer: int = 0) -> list[int]:
         """Return the token ids of the prompt and one answer."""
         return self.prompt + self.answers[answer]
@@ -101,64 +112,6 @@ class TokenRow:
         """Return the labels that go with :meth:`input_ids`: the token where it carries loss, ``IGNORED`` elsewhere."""
         pairs = zip(self.answers[answer], self.losses[answer], strict=True)
         return [IGNORED] * len(self.prompt) + [token if loss else IGNORED for token, loss in pairs]
-
-
-@dataclass(slots=True)
-class TokenAudit:
-    """What the rows come to in the model's own tokens.
-
-    Attributes:
-        rows: Rows that were given.
-        trained: Rows that are trained on.
-        tokens: Tokens of the trained rows, both answers of a pair counted.
-        loss_tokens: Tokens among them that carry loss.
-        too_long: Rows over ``max_length`` that were left out.
-        truncated: Rows over ``max_length`` whose prompt was cut from the left.
-        tokens_cut: Tokens that were cut.
-        without_loss: Rows left out because no token of theirs carries loss.
-        longest: Tokens of the longest row that was given.
-        longest_row: Its id.
-        max_length: The limit.
-        named: Ids of the first rows that were left out.
-        histogram: ``(first length of the bin, rows)`` over all rows.
-    """
-
-    rows: int = 0
-    trained: int = 0
-    tokens: int = 0
-    loss_tokens: int = 0
-    too_long: int = 0
-    truncated: int = 0
-    tokens_cut: int = 0
-    without_loss: int = 0
-    longest: int = 0
-    longest_row: str = ""
-    max_length: int = 0
-    named: list[str] = field(default_factory=list)
-    histogram: list[tuple[int, int]] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the audit as plain containers."""
-        return asdict(self)
-
-    def as_markdown(self) -> str:
-        """Return the audit as a Markdown table, with a line that names rows that were left out."""
-        share = self.loss_tokens / self.tokens if self.tokens else 0.0
-        lines = [
-            "| token audit | |",
-            "|---|---:|",
-            f"| rows | {self.rows:,} |",
-            f"| rows trained on | {self.trained:,} |",
-            f"| tokens | {self.tokens:,} |",
-            f"| tokens with loss | {self.loss_tokens:,} ({share:.1%}) |",
-            f"| longest row (limit {self.max_length:,}) | {self.longest:,} |",
-            f"| left out: longer than the limit | {self.too_long:,} |",
-            f"| cut from the left of the prompt | {self.truncated:,} ({self.tokens_cut:,} tokens) |",
-            f"| left out: no token with loss | {self.without_loss:,} |",
-        ]
-        if self.named:
-            lines += ["", f"Left out, among others: {', '.join(f'`{name}`' for name in self.named)}"]
-        return "\n".join(lines)
 
 
 def read_rows(table: pa.Table, kind: Kind, *, split: str | None = None) -> Iterator[Row]:
@@ -295,38 +248,76 @@ def answer_ids(
 
 
 def tokenize_rows(
-    rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, *, max_length: int, truncate: bool
+    rows: Iterable[Row],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    truncate: bool,
+    context: int | None = None,
 ) -> tuple[list[TokenRow], TokenAudit]:
     """Turn rows into tokens, leaving out those that cannot be trained on, and account for them.
 
-    A row over ``max_length`` is left out, or, with ``truncate``, loses the beginning of its prompt. An answer is
-    never cut: a row whose answer alone fills ``max_length`` is left out either way.
+    A row over the limit is left out, or, with ``truncate``, loses the beginning of its prompt. An answer is never cut:
+    a row whose answer alone fills the limit is left out either way.
+
+    Args:
+        rows: The rows.
+        tokenizer: The model's.
+        max_length: Longest row, in tokens.
+        truncate: Whether the prompts of longer rows are cut.
+        context: The model's own longest input, in tokens, which no row may be over either; ``None``: not known.
 
     Raises:
         DatasetError: Where no row remains.
     """
-    audit = TokenAudit(max_length=max_length)
-    kept: list[TokenRow] = []
+    audit = TokenAudit(min(max_length, context or max_length), context)
+    kept = list(fitting_rows(rows, tokenizer, audit, truncate=truncate))
+    if (refusal := audit.refusal()) is not None:
+        raise DatasetError(refusal)
+    return kept, audit
+
+
+def fitting_rows(
+    rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, audit: TokenAudit, *, truncate: bool
+) -> Iterator[TokenRow]:
+    """Yield the rows that can be trained on, as tokens, and account for all of them.
+
+    Args:
+        rows: The rows.
+        tokenizer: The model's.
+        audit: The account, which holds the limit; it is finished when the last row was asked for.
+        truncate: As in :func:`tokenize_rows`.
+    """
     lengths: list[int] = []
     for row in rows:
         tokens = _tokenize(row, tokenizer)
         lengths.append(tokens.length)
         if tokens.length > audit.longest:
             audit.longest, audit.longest_row = tokens.length, row.id
-        fitted = _fit(tokens, audit, max_length=max_length, truncate=truncate)
+        fitted = _fit(tokens, audit, truncate=truncate)
         if fitted is not None:
-            kept.append(fitted)
-            audit.tokens += sum(len(fitted.prompt) + len(answer) for answer in fitted.answers)
-            audit.loss_tokens += sum(sum(losses) for losses in fitted.losses)
-    audit.rows, audit.trained = len(lengths), len(kept)
-    audit.histogram = _histogram(lengths)
-    if lengths and not kept:
-        raise DatasetError(
-            f"none of the {len(lengths)} rows can be trained on: {audit.too_long} are longer than max_length "
-            f"{max_length} (the longest has {audit.longest} tokens), {audit.without_loss} have no token with loss; "
-            "raise max_length, or set truncate"
-        )
-    return kept, audit
+            audit.trained += 1
+            audit.tokens += fitted.tokens
+            audit.loss_tokens += fitted.loss_tokens
+            yield fitted
+    audit.close(lengths)
+
+
+def context_length(model: str | Path, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return a model's longest input in tokens, as its configuration or else its tokenizer says.
+
+    Args:
+        model: A folder, or a name on the hub.
+        tokenizer: The model's.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(str(model)).get_text_config()
+    except (OSError, ValueError):
+        config = None
+    known = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
+    return min((int(length) for length in known if length and length < _NO_LENGTH), default=None)
 
 
 def _wire(message: dict[str, Any], row: str) -> dict[str, Any]:
@@ -369,28 +360,23 @@ def _tokenize(row: Row, tokenizer: PreTrainedTokenizerBase) -> TokenRow:
     return TokenRow(row.id, prompt, tuple(ids for ids, _ in pairs), tuple(losses for _, losses in pairs))
 
 
-def _fit(tokens: TokenRow, audit: TokenAudit, *, max_length: int, truncate: bool) -> TokenRow | None:
-    excess = tokens.length - max_length
+def _fit(tokens: TokenRow, audit: TokenAudit, *, truncate: bool) -> TokenRow | None:
+    excess = tokens.length - audit.max_length
+    audit.over += excess > 0
     if not all(any(losses) for losses in tokens.losses):
-        audit.without_loss += 1
+        reason = NO_LOSS
     elif excess <= 0:
         return tokens
-    elif truncate and excess < len(tokens.prompt):
+    elif excess >= len(tokens.prompt):
+        reason = NO_ROOM
+    elif truncate:
         audit.truncated += 1
-        audit.tokens_cut += excess
+        audit.tokens_lost += excess * len(tokens.answers)
         return TokenRow(tokens.id, tokens.prompt[excess:], tokens.answers, tokens.losses)
     else:
-        audit.too_long += 1
-    audit.named.extend(islice([tokens.id], _MOST_NAMED - len(audit.named)))
+        reason = TOO_LONG
+        audit.could_cut += excess * len(tokens.answers)
+    audit.leave_out(tokens.id, reason)
+    audit.tokens_lost += tokens.tokens
+    audit.loss_tokens_lost += tokens.loss_tokens
     return None
-
-
-def _histogram(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    if not lengths:
-        return []
-    low, high = min(lengths), max(lengths)
-    width = max(1, -(-(high - low + 1) // _BINS))
-    counts = [0] * ((high - low) // width + 1)
-    for length in lengths:
-        counts[(length - low) // width] += 1
-    return [(low + index * width, count) for index, count in enumerate(counts)]

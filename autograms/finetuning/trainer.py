@@ -22,11 +22,12 @@ import transformers
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 
+from autograms.finetuning.audit import TokenAudit
 from autograms.finetuning.events import Reporter
 from autograms.finetuning.job import JobSpec, TrainingResult
 from autograms.finetuning.placement import Placement, place, takes_flash_attention
 from autograms.finetuning.stopping import StopRequest
-from autograms.finetuning.tokens import TokenAudit, TokenRow, load_tokenizer, read_rows, tokenize_rows
+from autograms.finetuning.tokens import TokenRow, context_length, load_tokenizer, read_rows, tokenize_rows
 from autograms.models.device import find_device
 
 __all__ = ["TokenData", "adapter", "arguments", "model_options", "read_tokens", "run_trainer"]
@@ -59,7 +60,11 @@ def read_tokens(spec: JobSpec, reporter: Reporter) -> TokenData:
     recipe = spec.sft_recipe()
     rows = list(read_rows(parquet.read_table(spec.rows), spec.kind))
     tokenizer = load_tokenizer(spec.start)
-    limits: dict[str, Any] = {"max_length": recipe.max_length, "truncate": recipe.truncate}
+    limits: dict[str, Any] = {
+        "max_length": recipe.max_length,
+        "truncate": recipe.truncate,
+        "context": context_length(spec.start, tokenizer),
+    }
     train, audit = tokenize_rows((row for row in rows if row.split == "train"), tokenizer, **limits)
     validation, _ = tokenize_rows((row for row in rows if row.split == "validation"), tokenizer, **limits)
     reporter.emit(
@@ -70,6 +75,7 @@ def read_tokens(spec: JobSpec, reporter: Reporter) -> TokenData:
         tokens=audit.tokens,
         loss_tokens=audit.loss_tokens,
         longest=audit.longest,
+        tokens_lost=audit.tokens_lost,
     )
     return TokenData(tokenizer, train, validation, audit)
 

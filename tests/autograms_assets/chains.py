@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
+from autograms.settings import Place
 from dagster_project.build import build_defs
 from dagster_project.resources import build_resources
 from tests.autograms_assets.projects import ScratchProject
@@ -55,7 +57,9 @@ class Chain:
         self.project = project
         self.instance = instance
         self.storage = project.root.parent / "storage"
-        self.defs = build_defs(build_resources(project.root, url or str(self.storage)))
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AUTOGRAMS_STORAGE", url or str(self.storage))
+            self.defs = build_defs(build_resources(Place(project.root, project.root.parent)))
 
     def run(
         self,

@@ -157,7 +157,7 @@ def test_a_program_that_changed_since_its_snapshot_is_refused(ready: Chain) -> N
 BROKEN = [
     ("chatbots/desk.py", "def chatbot(:", "autogram", r"desk.py:1: invalid syntax"),
     ("chatbots/_wording.py", "(", "autogram", "_wording.py:1: "),
-    ("chatbots/desk.py", "x = 1", "conversation_memories", "desk.py defines no chatbot()"),
+    ("chatbots/desk.py", "x = 1", "autogram", "desk.py defines no chatbot()"),
     ("userbots/customer.py", "raise ValueError('oops')", "conversation_memories", "oops"),
     ("scenarios/items.json", "[{]", "scenarios", "items.json: not valid JSON"),
     ("scenarios/items.json", '[{"num_turn": 1}]', "scenarios", "unknown field 'num_turn'; did you mean 'num_turns'"),
@@ -270,7 +270,7 @@ def test_without_scenarios_or_userbot_a_plain_user_plays(chain: Chain, project: 
 def test_stamps_hold_what_another_program_can_read(ready: Chain) -> None:
     metadata = pq.read_schema(ready.stored("sft_dataset")).metadata
     stamp = json.loads(metadata[b"autograms.stamp"])
-    assert set(stamp["inputs"]) == {"memories", "settings", "versions"}
+    assert set(stamp["inputs"]) == {"memories", "settings", "versions", "tokenizer", "longest row"}
     assert stamp["summary"]["rows"] == 10
 
 

@@ -150,6 +150,14 @@ EDITS = [
         steps=SFT + DPO,
     ),
     Edit(
+        "the longest row of the SFT recipe",
+        "autograms.toml",
+        "[defaults.sft]",
+        "[defaults.sft]\nmax_length = 1000",
+        made=MODELS | {"sft_dataset"},
+        steps=SFT + DPO,
+    ),
+    Edit(
         "the model",
         "autograms.toml",
         "openai/small",

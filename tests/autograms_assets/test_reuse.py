@@ -10,6 +10,7 @@ import pytest
 from upath import UPath
 
 from autograms_assets.reuse import FORCE_TAG, AssetConfig, Made, Request, reuse_or_make
+from autograms_assets.stamps import Verdict
 from autograms_assets.stored import Folder, Stored
 
 
@@ -121,3 +122,13 @@ def test_two_at_once_make_it_once(place: Stored) -> None:
         thread.join(20)
     assert make.times == 1
     assert sorted(item["reused"] for item in found) == [False, True]
+
+
+def test_a_finding_of_a_check_that_is_no_more_is_not_told(tmp_path: Path) -> None:
+    place, log = Folder(tmp_path / "made", tmp_path / "made"), logging.getLogger("test")
+    place.work.mkdir()
+    made = Made("v", checks=(Verdict("old", True, "fine"), Verdict("kept", True, "fine")))
+    for force in (True, False):
+        request = Request(force, log, frozenset({"kept"}))
+        result = reuse_or_make(place, {"a": 1}, lambda: made, request=request)
+        assert [found.check_name for found in result.check_results or ()] == ["kept"]

@@ -41,14 +41,14 @@ CHECKS = {
     "dpo_dataset:has_pairs",
     "dpo_dataset:no_leakage",
     "dpo_dataset:no_secrets",
-    "dpo_model:rows_fit",
+    "dpo_dataset:rows_fit",
     "evaluation:better_than_base",
     "sft_dataset:balanced_decisions",
     "sft_dataset:enough_rows",
     "sft_dataset:has_rows",
     "sft_dataset:no_leakage",
     "sft_dataset:no_secrets",
-    "sft_model:rows_fit",
+    "sft_dataset:rows_fit",
 }
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "openai", "pandas", "matplotlib", "aiohttp")
 

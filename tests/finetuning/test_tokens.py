@@ -122,7 +122,7 @@ def test_a_long_row_is_left_out_and_named(tokenizer: Any) -> None:
     long = Row("long", [{"role": "user", "content": "kettle " * 100}], ("yes",), "train")
     kept, audit = tokenize_rows([a_row(), long], tokenizer, max_length=60, truncate=False)
     assert [row.id for row in kept] == ["r"]
-    assert (audit.rows, audit.trained, audit.too_long, audit.named, audit.longest_row) == (2, 1, 1, ["long"], "long")
+    assert (audit.rows, audit.trained, audit.over, audit.longest_row) == (2, 1, 1, "long")
     assert "`long`" in audit.as_markdown()
 
 
@@ -133,7 +133,7 @@ def test_truncation_cuts_the_left_of_the_prompt_and_never_the_answer(tokenizer: 
     assert kept[0].length == 60
     assert full.prompt[-len(kept[0].prompt) :] == kept[0].prompt
     assert trained_text(tokenizer, kept[0]) == "yes<|end|>"
-    assert (audit.truncated, audit.tokens_cut) == (1, full.length - 60)
+    assert (audit.truncated, audit.tokens_lost, audit.loss_tokens_lost) == (1, full.length - 60, 0)
 
 
 def test_an_answer_that_alone_is_too_long_is_left_out_even_so(tokenizer: Any) -> None:

@@ -60,7 +60,7 @@ def test_what_carries_loss_is_what_has_weight_1(table: pa.Table, tiny: Path, tem
     rows, audit = tokenize_rows(read_rows(table, "sft"), tokenizer, max_length=512, truncate=False)
     trained = [tokenizer.decode([label for label in row.labels() if label != IGNORED]) for row in rows]
     assert sorted(trained) == [f"{text}<|end|>" for text in LEARNED]
-    assert audit.without_loss == 0
+    assert audit.left_out == {}
     read = [tokenizer.decode(row.input_ids()) for row in rows]
     assert sum("F0" in text for text in read) == 1  # read as context before G1
 

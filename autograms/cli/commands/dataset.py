@@ -17,7 +17,7 @@ from autograms.cli.options import (
     SaveDir,
     spelled_out,
 )
-from autograms.errors import SettingsError
+from autograms.errors import DatasetError, SettingsError
 
 if TYPE_CHECKING:
     from autograms.datasets import BuiltDataset
@@ -57,6 +57,9 @@ def dataset(
         ),
     ] = None,
     max_length: Annotated[int, typer.Option("--max_length", help="For audit: longest row in tokens.", min=1)] = 1024,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="For audit: count longer rows as cut, not as left out.")
+    ] = False,
     output_dir: Annotated[
         Path | None, typer.Option("--output_dir", help="Folder for the .jsonl files; --save_dir where unset.")
     ] = None,
@@ -71,7 +74,7 @@ def dataset(
     """Build a dataset from simulated conversations: train.jsonl or train_dpo.jsonl, and validation files beside them.
 
     Says how many rows there are, and what was left out and why. Needs no model and no network, unless --model names a
-    model of the hub that is not on this machine.
+    model of the hub that is not on this machine. audit fails where no row can be trained on.
 
     Example:
 
@@ -91,18 +94,21 @@ def dataset(
     built = build_rows(save_dir, dataset_settings(flags), kind=finetuning_type.rows, model=model)
     if action is Action.audit:
         assert model is not None
-        _audit(built, finetuning_type, model, max_length)
+        _audit(built, finetuning_type, model, max_length, truncate)
         return
     write_rows(built, output_dir or save_dir, kind=finetuning_type.rows, flavor=model_type)
     for form in also or ():
         _write(form, built, output_dir or save_dir, finetuning_type)
 
 
-def _audit(built: BuiltDataset, finetuning_type: FinetuningKind, model: str, max_length: int) -> None:
-    from autograms.finetuning.counting import audit_rows
+def _audit(built: BuiltDataset, finetuning_type: FinetuningKind, model: str, max_length: int, truncate: bool) -> None:
+    from autograms.finetuning import audit_rows
 
+    audit = audit_rows(built.table, finetuning_type.rows, model=model, max_length=max_length, truncate=truncate)
     print()
-    print(audit_rows(built.table, finetuning_type.rows, model=model, max_length=max_length).as_markdown())
+    print(audit.as_markdown())
+    if (refusal := audit.refusal()) is not None:
+        raise DatasetError(refusal)
 
 
 def _write(form: Format, built: BuiltDataset, folder: Path, finetuning_type: FinetuningKind) -> None:
