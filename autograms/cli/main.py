@@ -114,7 +114,8 @@ def main(argv: Sequence[str] | None = None, *, only: str | None = None, program:
     except AutogramsError as error:
         return complain(error)
     except typer.TyperException as error:
-        return complain(f"{error.format_message()} (see {program} --help)")
+        command = context.command_path if (context := getattr(error, "ctx", None)) is not None else program
+        return complain(f"{error.format_message()} (see {command} --help)")
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except OSError as error:

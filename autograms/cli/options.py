@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
+_NAMED = inspect.Parameter.KEYWORD_ONLY
 
 
 class ProviderType(StrEnum):
@@ -158,17 +159,26 @@ class DatasetFlags(TypedDict):
     ]
 
 
-def spelled_out(command: _Command) -> _Command:
+def spelled_out(*, after: str | None = None) -> Callable[[_Command], _Command]:
     """Give a command that ends in ``**flags: Unpack[SomeFlags]`` a signature that names each of these flags.
 
     The command line is made from signatures; each flag is ``None`` where it is not given.
+
+    Args:
+        after: The option behind which they stand in ``--help``; the last one where unset.
     """
-    signature = inspect.signature(command, eval_str=True)
-    *named, flags = signature.parameters.values()
-    (shared,) = get_args(flags.annotation)
-    spelled = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in get_type_hints(shared, include_extras=True).items()
-    ]
-    command.__signature__ = signature.replace(parameters=[*named, *spelled])  # type: ignore[attr-defined]
-    return command
+
+    def spell(command: _Command) -> _Command:
+        signature = inspect.signature(command, eval_str=True)
+        *named, flags = (each.replace(kind=_NAMED) for each in signature.parameters.values())
+        (shared,) = get_args(flags.annotation)
+        spelled = [
+            inspect.Parameter(name, _NAMED, default=None, annotation=annotation)
+            for name, annotation in get_type_hints(shared, include_extras=True).items()
+        ]
+        place = len(named) if after is None else 1 + [each.name for each in named].index(after)
+        ordered = [*named[:place], *spelled, *named[place:]]
+        command.__signature__ = signature.replace(parameters=ordered)  # type: ignore[attr-defined]
+        return command
+
+    return spell

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from autograms.datasets import BuiltDataset
     from autograms.settings import DatasetSettings
 
-__all__ = ["build_rows", "write_rows"]
+__all__ = ["build_rows", "print_markdown", "write_rows"]
 
 
 def build_rows(save_dir: Path, settings: DatasetSettings, *, kind: RowKind, model: str | None = None) -> BuiltDataset:
@@ -39,8 +39,16 @@ def build_rows(save_dir: Path, settings: DatasetSettings, *, kind: RowKind, mode
         unlimited = settings.model_copy(update={"max_tokens_total": None})
         count_tokens = token_counter(model, lambda: build(stream_results(save_dir), unlimited).table, kind)
     built = build(stream_results(save_dir), settings, count_tokens=count_tokens)
-    print(built.report.as_markdown())
+    print_markdown(built.report.as_markdown())
     return built
+
+
+def print_markdown(text: str) -> None:
+    """Print a report as a terminal shows it: its tables in aligned columns, without marks."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))
 
 
 def write_rows(built: BuiltDataset, folder: Path, *, kind: RowKind, flavor: ProviderType) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -127,11 +128,12 @@ def test_an_audit_counts_and_writes_nothing(run: Run, folder: Path) -> None:
     before = sorted(folder.iterdir())
     ended = run("dataset", "audit", "--model", "tiny", "--save_dir", folder)
     assert ended.status == 0, ended.err
-    assert "| rows trained on | " in ended.out
-    assert "| tokens with loss | " in ended.out
+    assert "rows trained on" in ended.out
+    assert "|" not in ended.out
+    assert "tokens with loss" in ended.out
     assert sorted(folder.iterdir()) == before
     ended = run("dataset", "audit", "--model", "tiny", "--max_length", 40, "--save_dir", folder)
-    assert "left out: longer than the limit | 0 |" not in ended.out
+    assert re.search(r"longer than the limit +[1-9]", ended.out)
 
 
 def test_a_budget_is_counted_in_the_models_own_tokens(run: Run, folder: Path) -> None:

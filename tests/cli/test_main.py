@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,26 @@ def test_dashes_and_underscores_are_the_same(run: Run, tmp_path: Path) -> None:
     first = run("simulate", "--autogram-file", tmp_path / "x.py", "--num-turns", 1)
     assert first == run("simulate", "--autogram_file", tmp_path / "x.py", "--num_turns", 1)
     assert_one_message(first, "x.py")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "only", "hint"),
+    [
+        (("simulate", "--nope"), None, "(see autograms simulate --help)"),
+        (("nope",), None, "(see autograms --help)"),
+        (("--nope",), "simulate", "(see autograms --help)"),
+    ],
+)
+def test_a_wrong_option_points_to_the_commands_own_help(
+    run: Run, arguments: tuple[str, ...], only: str | None, hint: str
+) -> None:
+    assert_one_message(run(*arguments, only=only), hint)
+
+
+def test_who_talks_stands_before_what_is_seldom_needed(run: Run) -> None:
+    options = re.findall(r"^  (--\w+)", run("simulate", "--help").out, re.MULTILINE)
+    assert options[:3] == ["--autogram_file", "--userbot_file", "--model"]
+    assert options.index("--base_url") < options.index("--engine")
 
 
 def test_an_interrupt_is_status_130(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

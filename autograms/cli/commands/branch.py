@@ -18,7 +18,7 @@ _TABLE = "branches.parquet"
 _JOURNAL = "branches.journal"
 
 
-@spelled_out
+@spelled_out(after="autogram_file")
 def branch(
     save_dir: SaveDir,
     autogram_file: AutogramFile,

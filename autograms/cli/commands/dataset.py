@@ -40,7 +40,7 @@ class Format(StrEnum):
     trl = "trl"
 
 
-@spelled_out
+@spelled_out()
 def dataset(
     action: Annotated[
         Action, typer.Argument(help="write: the files; audit: count the rows in --model's own tokens, write nothing.")
@@ -102,11 +102,12 @@ def dataset(
 
 
 def _audit(built: BuiltDataset, finetuning_type: FinetuningKind, model: str, max_length: int, truncate: bool) -> None:
+    from autograms.cli.rows import print_markdown
     from autograms.finetuning import audit_rows
 
     audit = audit_rows(built.table, finetuning_type.rows, model=model, max_length=max_length, truncate=truncate)
     print()
-    print(audit.as_markdown())
+    print_markdown(audit.as_markdown())
     if (refusal := audit.refusal()) is not None:
         raise DatasetError(refusal)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
-@spelled_out
+@spelled_out()
 def evaluate(
     save_dir: SaveDir = Path("simulation_data"),
     sft_model: Annotated[

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["finetune"]
 
 
-@spelled_out
+@spelled_out()
 def finetune(
     save_dir: SaveDir = Path("simulation_data"),
     model: Annotated[
@@ -196,7 +196,13 @@ def _finetune_here(
     if result.eval_loss_before is not None and result.eval_loss_after is not None:
         print(f"held-out loss: {result.eval_loss_before:.3f} before, {result.eval_loss_after:.3f} after")
     print(f"trained {result.steps} steps in {result.seconds:.1f} s; wrote {result.model}")
-    print(f"use it as --model checkpoint/{result.model}")
+    print(f"use it as --model checkpoint/{_from_here(Path(result.model))}")
+
+
+def _from_here(folder: Path) -> Path:
+    """Return a folder as it is named from the current one, where it lies in it."""
+    inside = folder.is_absolute() and folder.is_relative_to(Path.cwd())
+    return folder.relative_to(Path.cwd()) if inside else folder
 
 
 def _finetune_at_endpoint(

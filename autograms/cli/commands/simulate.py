@@ -39,7 +39,7 @@ class Engine(StrEnum):
     ray = "ray"
 
 
-@spelled_out
+@spelled_out(after="autogram_file")
 def simulate(
     autogram_file: AutogramFile,
     num_turns: Annotated[int, typer.Option("--num_turns", min=1, help="User turns of a conversation.")] = 1,
