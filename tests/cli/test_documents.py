@@ -38,6 +38,18 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
+def test_named_modules_exist() -> None:
+    named = set()
+    for line in (ROOT / "docs/architecture.md").read_text().splitlines():
+        folders = re.findall(r"`([a-z_]+)/[a-z_]+\.py`", line)
+        for folder, file in re.findall(r"`(?:([a-z_]+)/)?([a-z_]+\.py)`", line):
+            named.add((folder or (folders[0] if folders else "simulation"), file))
+    assert len(named) > 20
+    for folder, file in named:
+        places = [ROOT / "autograms" / folder / file, ROOT / folder / file, ROOT / "autograms" / file]
+        assert any(place.is_file() for place in (*places, ROOT / "autograms_assets" / file)), f"{folder}/{file}"
+
+
 def test_named_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     for document in DOCUMENTS:
