@@ -97,8 +97,7 @@ class Plan:
             cost += "; AUTOGRAMS_PRICES names a file of your own"
         return [
             ("conversations", str(self.conversations)),
-            ("stale", str(self.stale)),
-            ("changed, at no cost", str(self.changed)),
+            ("stale", self._stale()),
             *(("would fail", f"{each.count}: {each.told(quoting=quoting)}") for each in self.failures),
             ("because of", _listed(self.reasons) or "nothing changed"),
             ("calls reused", str(self.reused)),
@@ -111,6 +110,11 @@ class Plan:
                 for each in self.rehearsal_failures
             ),
         ]
+
+    def _stale(self) -> str:
+        if not self.changed:
+            return str(self.stale)
+        return f"{self.stale + self.changed}, {f'{self.changed} of them' if self.stale else 'all'} at no cost"
 
     def as_markdown(self) -> str:
         """Return the plan as a table."""

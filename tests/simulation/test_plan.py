@@ -209,6 +209,14 @@ def test_a_plan_is_a_table(simulator, first):
     assert "| cost | price unknown by the prices of " in text
 
 
+@pytest.mark.parametrize(
+    ("stale", "changed", "text"),
+    [(0, 0, "0"), (4, 0, "4"), (0, 4, "4, all at no cost"), (3, 4, "7, 4 of them at no cost")],
+)
+def test_what_costs_nothing_is_stale_too(stale, changed, text):
+    assert dict(Plan("bot", stale=stale, changed=changed).rows())["stale"] == text
+
+
 def test_an_estimate_above_the_budget_is_refused():
     estimated = Plan("bot", calls=100, cost_usd=2.0, models={"openai/gpt-4o": 100})
     ensure_within(estimated, Budget())
