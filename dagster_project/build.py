@@ -8,17 +8,11 @@ from autograms.settings import find_project
 from autograms_assets import autograms, datasets, evaluation, memories, models, scenarios
 from dagster_project.conditions import CONDITIONS, condition_of
 from dagster_project.jobs import JOBS
+from dagster_project.processes import watched_multiprocess
 from dagster_project.resources import asset_owners, build_resources
 from dagster_project.sensors import SENSORS
 
 __all__ = ["build_defs"]
-
-_FORKSERVER = {"preload_modules": ["dagster_project.preload"]}
-
-EXECUTOR = dg.multiprocess_executor.configured(
-    {"max_concurrent": 2, "start_method": {"forkserver": _FORKSERVER}}, name="multiprocess"
-)
-"""One process a step. The in-process executor would swallow a cancellation where a retry policy is set."""
 
 
 def build_defs(overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -40,5 +34,5 @@ def build_defs(overrides: Mapping[str, object] | None = None) -> dg.Definitions:
         jobs=JOBS,
         sensors=[*SENSORS, CONDITIONS],
         resources={**build_resources(place), **(overrides or {})},
-        executor=EXECUTOR,
+        executor=watched_multiprocess,
     )

@@ -36,11 +36,14 @@ def autogram_files(context: dg.SensorEvaluationContext, workspace: dg.ResourcePa
     for name in found.new_problems:
         context.log.warning(f"{name}: {found.problems[name]}")
     requests = [_run_request(changed) for changed in found.changed]
+    registered = set(context.instance.get_dynamic_partitions("autogram"))
+    added = [name for name in found.names if name not in registered]
+    removed = sorted(registered - set(found.memo.autograms))
     return dg.SensorResult(
         run_requests=requests or None,
-        skip_reason=None if requests else _reason(found),
+        skip_reason=None if requests else _reason(found, removed),
         cursor=found.memo.to_json(),
-        dynamic_partitions_requests=_partition_requests(context.instance, found),
+        dynamic_partitions_requests=_partition_requests(added, removed),
     )
 
 
@@ -53,11 +56,8 @@ def _run_request(changed: Changed) -> dg.RunRequest:
 
 
 def _partition_requests(
-    instance: dg.DagsterInstance, found: Look
+    added: list[str], removed: list[str]
 ) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
-    registered = set(instance.get_dynamic_partitions("autogram"))
-    added = [name for name in found.names if name not in registered]
-    removed = sorted(registered - set(found.memo.autograms))
     requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
     if added:
         requests.append(AUTOGRAMS.build_add_request(added))
@@ -66,13 +66,15 @@ def _partition_requests(
     return requests
 
 
-def _reason(found: Look) -> str:
+def _reason(found: Look, removed: list[str]) -> str:
     by_problem: dict[str, list[str]] = defaultdict(list)
     for name, problem in found.problems.items():
         by_problem[problem].append(name)
     parts = [f"{', '.join(names)} cannot run: {problem}" for problem, names in by_problem.items()]
     if found.waiting:
         parts.append(f"still being written: {', '.join(found.waiting)}")
+    if removed:
+        parts.append(f"removed: {', '.join(removed)}")
     return "; ".join(parts) or f"nothing changed in {len(found.memo.autograms)} autograms"
 
 
