@@ -150,12 +150,12 @@ EDITS = [
         steps=SFT + DPO,
     ),
     Edit(
-        "the longest row of the SFT recipe",
+        "the longest row of the SFT recipe, where all fit",
         "autograms.toml",
         "[defaults.sft]",
         "[defaults.sft]\nmax_length = 1000",
-        made=MODELS | {"sft_dataset"},
-        steps=SFT + DPO,
+        made={"sft_dataset", "sft_model"},
+        steps=SFT,
     ),
     Edit(
         "the model",
