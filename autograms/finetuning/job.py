@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from autograms.conversation.atomic import replacing
 from autograms.errors import DatasetError, TrainingError
 from autograms.finetuning.card import write_card
+from autograms.finetuning.occupied import wait_until_left
 from autograms.finetuning.student import TINY, is_tiny
 from autograms.finetuning.tokens import read_rows
 from autograms.finetuning.trackers import keep_logs
@@ -97,6 +98,11 @@ class JobSpec(BaseModel):
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.work / "checkpoints"
+
+    def last_checkpoint(self) -> Path | None:
+        """Return the newest checkpoint that is whole: one that a killed worker was writing lacks its state."""
+        whole = [path.parent for path in self.checkpoints.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
+        return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
     @property
     def model(self) -> Path:
@@ -204,7 +210,7 @@ def prepare_job(
     """Write all that a worker needs into ``.NAME.work`` beside the output folder.
 
     A work folder that an interrupted job of the same fingerprint left is taken up again, checkpoints included; any
-    other one is removed.
+    other one is removed. Where a worker is still stopping there, it is waited for.
 
     Args:
         kind: ``sft`` or ``dpo``.
@@ -242,6 +248,7 @@ def prepare_job(
         data_hash=data_hash,
         fingerprint=_hash([kind, data_hash, effective, _base_hash(start), versions]),
     )
+    wait_until_left(spec.work)
     if not (resume and _left_over(spec)):
         shutil.rmtree(spec.work, ignore_errors=True)
     spec.work.mkdir(parents=True, exist_ok=True)
@@ -326,6 +333,14 @@ def _base_hash(base: str) -> str:
 def _hash(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -36,8 +36,15 @@ class StopRequest:
         return self.signal is not None
 
     def listen(self) -> None:
-        """Take SIGINT and SIGTERM from now on; a second one ends the process at once."""
+        """Take SIGINT and SIGTERM from now on; a second one ends the process at once.
+
+        Dagster hands an interrupt on to the worker. Where Ctrl-C in a terminal reached both, the worker would have two
+        of them, and end amid its checkpoint: so it leaves the terminal's group.
+        """
         self.parent = os.getppid()
+        if "DAGSTER_PIPES_CONTEXT" in os.environ:
+            with suppress(PermissionError):  # a launcher has given it a group of its own
+                os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._take)
 

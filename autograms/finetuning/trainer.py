@@ -20,7 +20,6 @@ import pyarrow.parquet as parquet
 import torch
 import transformers
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
-from transformers.trainer_utils import get_last_checkpoint
 
 from autograms.finetuning.audit import TokenAudit
 from autograms.finetuning.events import Reporter
@@ -160,13 +159,13 @@ def run_trainer(trainer: Trainer, spec: JobSpec, data: TokenData, reporter: Repo
     recipe = spec.sft_recipe()
     if recipe.early_stopping_patience is not None and data.validation:
         trainer.add_callback(EarlyStoppingCallback(recipe.early_stopping_patience))
-    checkpoint = get_last_checkpoint(str(spec.checkpoints)) if spec.checkpoints.is_dir() else None
+    checkpoint = spec.last_checkpoint()
     # Evaluating before train() would keep the model from being wrapped for several processes, without a word.
     trainer.args.eval_on_start = bool(data.validation) and checkpoint is None
     if checkpoint is not None:
-        reporter.emit("resumed", checkpoint=Path(checkpoint).name)
+        reporter.emit("resumed", checkpoint=checkpoint.name)
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stop.signal is not None and trainer.state.global_step < trainer.state.max_steps:
         return
     stop.signal = None

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 import warnings
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from autograms.conversation.atomic import replacing
 from autograms.errors import AutogramsError, TrainingError
 from autograms.finetuning.events import Reporter, reporting
 from autograms.finetuning.job import JobSpec
+from autograms.finetuning.occupied import occupying
 from autograms.finetuning.placement import require_four_bits
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.trackers import require_trackers, set_log_folder
@@ -56,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     spec = JobSpec.load(arguments[0])
     first = int(os.environ.get("RANK", "0")) == 0
-    with reporting(first=first) as reporter:
+    with occupying(spec.work) if first else nullcontext(), reporting(first=first) as reporter:
         try:
             _run(spec, reporter, stop, first=first)
         except Exception as error:

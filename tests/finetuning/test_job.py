@@ -103,3 +103,14 @@ def test_a_folder_without_a_record(tmp_path: Path) -> None:
         read_result(tmp_path)
     with pytest.raises(TrainingError, match="no training job"):
         JobSpec.load(tmp_path / "job.json")
+
+
+def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path: Path) -> None:
+    spec = prepare_job("sft", sft_table(40), SftRecipe(), tmp_path / "model").spec
+    assert spec.last_checkpoint() is None
+    for step, state in ((9, "{}"), (10, "{}"), (100, None), (110, '{"global_step": ')):
+        folder = spec.checkpoints / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert spec.last_checkpoint() == spec.checkpoints / "checkpoint-10"

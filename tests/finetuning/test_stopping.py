@@ -32,6 +32,18 @@ def test_a_signal_is_a_request_and_a_second_one_ends_the_process() -> None:
     assert done.returncode == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("pipes", [True, False])
+def test_under_dagster_the_terminals_signal_reaches_dagster_alone(pipes: bool) -> None:
+    program = (
+        "import os\nfrom autograms.finetuning.stopping import StopRequest\nStopRequest().listen()\n"
+        "print(os.getpgid(0) == os.getpid())"
+    )
+    environment = {**os.environ, **({"DAGSTER_PIPES_CONTEXT": "x"} if pipes else {})}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == f"{pipes}\n"
+
+
 def test_sigterm_interrupts_within_and_only_within() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), terminations_interrupt():
