@@ -1,7 +1,8 @@
 """The entry of the command line: parses, runs one command, and turns what went wrong into one message and a status.
 
 Exit statuses: 0 done; 2 a wrong flag, file, setting or model, with one message on stderr and no traceback; 130
-interrupted; anything else is that of the program a command started. What does not belong here: the commands.
+interrupted, 143 terminated; anything else is that of the program a command started. What does not belong here: the
+commands.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from autograms.cli.commands.show import show
 from autograms.cli.commands.simulate import simulate
 from autograms.cli.commands.sync import sync
 from autograms.cli.complaints import complain
+from autograms.cli.processes import Interrupted
 from autograms.errors import AutogramsError
 
 __all__ = ["COMMANDS", "build_app", "main", "run"]
@@ -68,6 +70,9 @@ by hand              autograms simulate, dataset, finetune, evaluate
 
 Options may be written with underscores or with dashes.
 """
+
+
+_INTERRUPTED = 130
 
 
 def _underscored(token: str) -> str:
@@ -117,10 +122,13 @@ def main(argv: Sequence[str] | None = None, *, only: str | None = None, program:
         command = context.command_path if (context := getattr(error, "ctx", None)) is not None else program
         return complain(f"{error.format_message()} (see {command} --help)")
     except (KeyboardInterrupt, typer.Abort):
-        status = 130
+        status = _INTERRUPTED
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return stop.status
     except OSError as error:
         return complain(f"{error.strerror or error}: {error.filename or 'the operating system refused'}")
-    if status == 130:
+    if status == _INTERRUPTED:
         print("interrupted", file=sys.stderr)
     return status if isinstance(status, int) else 0
 

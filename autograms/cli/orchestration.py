@@ -6,12 +6,12 @@ Dagster is never imported here, so that the command line starts fast and ``autog
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autograms.cli.processes import run_process
 from autograms.cli.results import JOURNAL
 from autograms.cli.run_log import RunLog
 from autograms.conversation.atomic import storage_path
@@ -59,36 +59,22 @@ def environment() -> dict[str, str]:
     return {**os.environ, "DAGSTER_HOME": str(home)}
 
 
-def run_module(arguments: Sequence[str], *, log: RunLog | None = None) -> int:
+def run_module(arguments: Sequence[str], *, log: RunLog | None = None, kept: str = "") -> int:
     """Run ``python -m ARGUMENTS`` and wait for it, also when it is interrupted.
 
     Args:
         arguments: The module and its arguments.
         log: Tells its output shortly; it goes where ours goes where unset.
+        kept: What the message of an interrupt says further.
 
     Returns:
-        Its exit status; 130 where it was interrupted.
+        Its exit status.
+
+    Raises:
+        Interrupted: Where a signal ended it.
     """
-    command = [sys.executable, "-m", *arguments]
-    interrupted = False
-    with subprocess.Popen(
-        command,
-        env=environment(),
-        stdout=None if log is None else subprocess.PIPE,
-        stderr=None if log is None else subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        while True:
-            try:
-                if log is not None and process.stdout is not None:
-                    log.feed(process.stdout)
-                status = process.wait()
-                break
-            except KeyboardInterrupt:  # the terminal sent it to the process too, which now stops cleanly
-                interrupted = True
-    if interrupted:
-        return 130
+    feed = None if log is None else log.feed
+    status = run_process([sys.executable, "-m", *arguments], environment(), feed=feed, kept=kept)
     return status if log is None else log.close(status)
 
 

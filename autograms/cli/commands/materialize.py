@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["materialize"]
 
+_KEPT = "; what is finished is kept: run the same command again, and it goes on"
+
 
 def materialize(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The autogram: the stem of its file in chatbots/.")],
@@ -44,9 +46,9 @@ def materialize(
     arguments = ["dagster", "asset", "materialize", "-m", MODULE, "--select", select, "--partition", name]
     if force:
         arguments += ["--config-json", _forced(select)]
-    status = run_module([f"{MODULE}.sync", name])
+    status = run_module([f"{MODULE}.sync", name], kept=_KEPT)
     log = None if verbose else RunLog()
-    raise typer.Exit(status or run_module(arguments, log=log))
+    raise typer.Exit(status or run_module(arguments, log=log, kept=_KEPT))
 
 
 def _check(project: Project, name: str) -> None:

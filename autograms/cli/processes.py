@@ -1,0 +1,167 @@
+"""Running a process for a command, and stopping it with all that it started when the command is to stop.
+
+What does not belong here: which process, and what it says (``orchestration``, ``run_log``).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import IO
+
+__all__ = ["Interrupted", "run_process"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SAME_WISH = 1.0
+"""Seconds within which a second signal says no more than the first: shells and supervisors send some twice."""
+_LONG = 10.0
+"""Seconds after which somebody who waits for the end is told why."""
+
+
+class Interrupted(Exception):
+    """A signal ended a command, and nothing that it started is left.
+
+    Args:
+        number: The signal's number.
+        kept: What the message says further.
+    """
+
+    def __init__(self, number: int, kept: str = "") -> None:
+        super().__init__(number, kept)
+        self.number = number
+        self.kept = kept
+
+    def __str__(self) -> str:
+        return f"interrupted{self.kept}"
+
+    @property
+    def status(self) -> int:
+        """The exit status that shells know it by."""
+        return 128 + self.number
+
+
+def run_process(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    feed: Callable[[Iterable[str]], None] | None = None,
+    kept: str = "",
+) -> int:
+    """Run a process, and wait for it and for whatever it started.
+
+    It has a group of its own, so that Ctrl-C reaches this process alone, which then asks it once to stop: by SIGTERM,
+    which Dagster's commands take as an interrupt. A second Ctrl-C kills the group.
+
+    Args:
+        command: The program and its arguments.
+        environment: Its environment.
+        feed: Told its output, line by line, until it is to stop; the output goes where ours goes where unset.
+        kept: What the message of an interrupt says further.
+
+    Returns:
+        Its exit status.
+
+    Raises:
+        Interrupted: Where a signal came and the process did not finish nevertheless.
+    """
+    stop = _Stop()
+    with stop.listening():
+        with subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=None if feed is None else subprocess.PIPE,
+            stderr=None if feed is None else subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            stop.of(process)
+            if feed is not None and process.stdout is not None:
+                try:
+                    feed(stop.until(process.stdout))
+                except BaseException:  # nobody reads any more what we tell
+                    process.terminate()
+                    process.stdout.read()
+                    raise
+            status = process.wait()
+        stop.ended()
+    if stop.number is not None and status != 0:
+        raise Interrupted(stop.number, kept)
+    return status
+
+
+class _Stop:
+    """Takes the signals, and hands the wish to stop on."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._at = 0.0
+        self._process: subprocess.Popen[str] | None = None
+        self._telling = threading.Timer(_LONG, _tell)
+        self._telling.daemon = True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals while the block runs; also ignored ones, since a process would ignore them too, and stay."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number, handler in former.items():
+            signal.signal(number, _nothing if handler == signal.SIG_IGN else self._take)
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def of(self, process: subprocess.Popen[str]) -> None:
+        """Say which process to stop; it may be asked to already."""
+        self._process = process
+        if self.number is not None:
+            self._ask(signal.SIGTERM)
+
+    def until(self, lines: IO[str]) -> Iterator[str]:
+        """Yield lines until the process is to stop, and read the rest of them then."""
+        for line in lines:
+            if self.number is None:
+                yield line
+
+    def ended(self) -> None:
+        """The process is gone: nobody waits any more."""
+        self._telling.cancel()
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.number is None:
+            self.number, self._at = number, now
+            self._telling.start()
+            self._ask(signal.SIGTERM)
+        elif number == signal.SIGINT and now - self._at > _SAME_WISH:
+            self._ask(signal.SIGKILL)
+
+    def _ask(self, number: int) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Take a signal that was ignored before."""
+
+
+def _tell() -> None:
+    print("stopping: what is under way is brought to where it can go on; Ctrl-C again ends it at once", file=sys.stderr)

@@ -1,0 +1,124 @@
+"""A command that runs a process and is told to stop: the process stops too, once, and one line says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from autograms.cli.processes import Interrupted, run_process
+
+COMMAND = """
+import os, sys
+from autograms.cli.processes import Interrupted, run_process
+
+def feed(lines):
+    for line in lines:
+        print("told:", line, end="", flush=True)
+
+try:
+    status = run_process([sys.executable, "-c", sys.argv[1]], os.environ, feed=feed, kept="; all is kept")
+except Interrupted as stop:
+    print(stop)
+    sys.exit(stop.status)
+sys.exit(status)
+"""
+
+STOPS = """
+import signal, sys, time
+
+def stop(number, frame):
+    print("a traceback", flush=True)
+    time.sleep(0.5)  # a second signal would be counted by then
+    counted.append(number)
+
+counted = []
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
+print("running", flush=True)
+while not counted:
+    time.sleep(0.05)
+open("counted", "w").write(str(counted))
+sys.exit(1)
+"""
+
+NEVER_STOPS = """
+import signal, time
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("running", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
+def started(program: str, folder: Path) -> subprocess.Popen[str]:
+    """Start the command in a group of its own, and wait until its process runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, program],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "told: running\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("group", [True, False])
+def test_a_signal_to_the_command_or_its_group_stops_all_of_it_once(
+    tmp_path: Path, number: signal.Signals, group: bool
+) -> None:
+    process = started(STOPS, tmp_path)
+    (os.killpg if group else os.kill)(process.pid, number)
+    os.kill(process.pid, number)  # some send it twice
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (128 + number, "interrupted; all is kept\n")
+    assert (tmp_path / "counted").read_text() == "[15]"
+
+
+def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
+    process = started(NEVER_STOPS, tmp_path)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)  # which ends when no process has the pipe any more
+    assert (process.returncode, out) == (130, "interrupted; all is kept\n")
+
+
+def test_ignored_signals_are_ignored_and_not_handed_on(tmp_path: Path) -> None:
+    program = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{COMMAND}"
+    command = [sys.executable, "-c", ignoring, program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "told: True\n")
+
+
+def test_the_status_is_passed_on_and_the_signals_are_given_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert run_process([sys.executable, "-c", "import sys; sys.exit(7)"], os.environ) == 7
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_where_nobody_listens_the_process_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def feed(lines: Iterable[str]) -> None:
+        assert next(iter(lines)) == "running\n"
+        raise BrokenPipeError
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BrokenPipeError):
+        run_process([sys.executable, "-c", STOPS], os.environ, feed=feed)
+    assert (tmp_path / "counted").read_text() == "[15]"
+
+
+def test_what_an_interrupt_says() -> None:
+    assert (str(Interrupted(signal.SIGTERM)), Interrupted(signal.SIGTERM).status) == ("interrupted", 143)
