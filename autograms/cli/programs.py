@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autograms.cli.configuration import read_api_keys, read_config
+from autograms.cli.configuration import read_api_keys, read_config, read_openai_key
 
 if TYPE_CHECKING:
     from autograms.autogram import Autogram
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from autograms.cli.stored_models import Stage
     from autograms.models import Model
 
-__all__ = ["open_autogram", "open_cast", "open_program", "plain_user_file"]
+__all__ = ["open_autogram", "open_cast", "open_model", "open_program", "plain_user_file"]
 
 
 def open_program(
@@ -88,6 +88,22 @@ def open_autogram(
     autogram = Autogram.from_file(file, config, model=model, on_change="address", supervisor_mode=supervisor_mode)
     autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is done
     return autogram, any(scenario.user_goes_first for scenario in scenarios_of(project, settings))
+
+
+def open_model(name: str, flags: CastFlags) -> Model:
+    """Return a model that answers beside the cast, at the same endpoint and with the same key.
+
+    Args:
+        name: ``provider/model``.
+        flags: The command's ``--base_url`` and ``--api_key_file``.
+
+    Raises:
+        SettingsError: Where the key file is wrong.
+        ModelError: Where there is no such model, or no key for it.
+    """
+    from autograms.models import resolve_model
+
+    return resolve_model(name, base_url=flags["base_url"], api_key=read_openai_key(flags["api_key_file"]))
 
 
 def open_cast(autogram_file: Path, flags: CastFlags) -> tuple[Autogram, Autogram]:

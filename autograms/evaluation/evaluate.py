@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from autograms.conversation.record import Memory
+    from autograms.models import Model
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -70,6 +71,7 @@ def evaluate(
     deployment: Callable[[Candidate], list[Memory]] | None = None,
     supervised: Sequence[Memory] = (),
     name: str = "",
+    api_key: str | None = None,
 ) -> Evaluation:
     """Evaluate the models on the rows of the split ``validation``, and write what was found.
 
@@ -87,11 +89,13 @@ def evaluate(
         deployment: Runs the autogram on held-out scenarios with one of the models, and returns the conversations.
         supervised: The conversations of these scenarios under supervision, which the models' are compared with.
         name: The autogram, for the report's title.
+        api_key: The key of the judge's endpoint; the environment's where unset.
 
     Raises:
         DatasetError: Where no row is held out.
-        ModelError: Where a model cannot be loaded or asked.
+        ModelError: Where a model or the judge cannot be loaded or asked.
     """
+    judge = _judge(settings, api_key)
     started = time.monotonic()
     rows = held_out(sft_table, "sft", limit=settings.max_rows, seed=settings.seed)
     if not rows:
@@ -105,7 +109,7 @@ def evaluate(
     if deployment is not None and settings.max_scenarios > 0:
         for key, model in models.items():
             scored[key].conversations = deployment(model)
-    figures = _figures(scored, rows, pairs, settings, beta=_beta(dpo))
+    figures = _figures(scored, rows, pairs, settings, judge, beta=_beta(dpo))
     if supervised:
         for key, found in scored.items():
             figures[key]["conversation_agreement"] = agreement(found.conversations, supervised, seed=settings.seed)
@@ -139,6 +143,7 @@ def _figures(
     rows: list[HeldOut],
     pairs: list[HeldOut],
     settings: EvaluationSettings,
+    judge: Model | None,
     *,
     beta: float,
 ) -> dict[str, Figures]:
@@ -148,15 +153,22 @@ def _figures(
         figures[key]["preference_accuracy"] = found.accuracy
         if key == "dpo":
             figures[key] |= {"reward_accuracy": found.reward_accuracy, "margin": found.margin}
-    if settings.judge is not None:
+    if judge is not None:
         from autograms.evaluation.judge import win_rate
-        from autograms.models import resolve_model
 
-        judge = resolve_model(settings.judge, base_url=settings.judge_base_url)
         base = scored["base"].answers
         for key in [key for key in scored if key != "base"]:
             figures[key]["win_rate"] = win_rate(judge, rows, scored[key].answers, base, seed=settings.seed)
     return figures
+
+
+def _judge(settings: EvaluationSettings, api_key: str | None) -> Model | None:
+    """Return the judge: a wrong name or a missing key shows before anything is measured."""
+    from autograms.models import resolve_model
+
+    if settings.judge is None:
+        return None
+    return resolve_model(settings.judge, base_url=settings.judge_base_url, api_key=api_key)
 
 
 def _metrics(

@@ -66,3 +66,21 @@ def test_a_simulation_with_branches_and_a_student(
     )
     assert ended.status == 0, ended.err
     assert len(read_memories(tmp_path / "d" / "memories.parquet")) == 6
+
+
+def test_the_models_beside_the_chatbot_take_the_key_of_the_file(
+    run: Run, programs: list[object], chatbot: Path, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text('{"openai": "right"}')
+    (tmp_path / "list.json").write_text('[{"num_turns": 1, "user_goes_first": true}]')
+    endpoint.script(key="right")
+    ended = run("branch", *programs, "--api_key_file", keys, "--other_model", "openai/other", "--at", "turn#1")
+    assert ended.status == 0, ended.err
+    ended = run(
+        *("simulate", *programs, "--api_key_file", keys, "--student", "openai/student", "--allow_overwrite"),
+        *("--fresh", "--autogram_file", chatbot, "--simulation_list_file", tmp_path / "list.json"),
+    )
+    assert ended.status == 0, ended.err
+    (memory,) = read_memories(tmp_path / "d" / "memories.parquet")
+    assert [call.error for call in memory.calls if call.side == "student"] == [None]

@@ -60,6 +60,19 @@ def test_models_of_an_endpoint(
     assert (trained / "evaluation" / "comparison.html").is_file()
 
 
+def test_the_judge_takes_the_key_of_the_file(
+    run: Run, trained: Path, served: FinetuningEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    served.chat.reset({"key": KEY})
+    (tmp_path / "keys.json").write_text(json.dumps({"openai": KEY}))
+    evaluate = ("evaluate", "--save_dir", trained, "--base_url", served.url, "--judge", "openai/judge")
+    assert_one_message(run(*evaluate), "key")
+    ended = run(*evaluate, "--api_key_file", tmp_path / "keys.json")
+    assert ended.status == 0, ended.err
+    assert "judge" in served.asked
+
+
 def test_models_by_name(run: Run, trained: Path, served: FinetuningEndpoint) -> None:
     named = ("--sft_model", "openai/ft:gpt-4o-mini:1", "--dpo_model", "openai/gpt-4o-mini")
     at = ("evaluate", "--save_dir", trained, "--base_url", served.url)

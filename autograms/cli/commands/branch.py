@@ -51,11 +51,10 @@ def branch(
     autograms branch --save_dir simulation_data --autogram_file my_project/chatbots/greeter.py \\
         --userbot_file my_project/userbots/visitor.py --at reply_instruction#-1 --n 4
     """
-    from autograms.cli.programs import open_cast
+    from autograms.cli.programs import open_cast, open_model
     from autograms.cli.progress import closing_line, progress_bar
     from autograms.cli.results import read_results
     from autograms.conversation.parquet import read_memories, write_memories
-    from autograms.models import resolve_model
     from autograms.simulation.branching import Branches
     from autograms.simulation.budget import Budget
     from autograms.simulation.simulator import Simulator
@@ -65,7 +64,7 @@ def branch(
     branches = Branches(
         at,
         n,
-        model=None if other_model is None else resolve_model(other_model, base_url=cast["base_url"]),
+        model=None if other_model is None else open_model(other_model, cast),
         answers=tuple(answer or ()),
     )
     table, journal = save_dir / _TABLE, save_dir / _JOURNAL

@@ -70,6 +70,7 @@ def evaluate(
     autograms evaluate --save_dir simulation_data
     """
     from autograms.cli.candidates import Candidates
+    from autograms.cli.configuration import read_openai_key
     from autograms.cli.recipes import build_settings, dataset_settings
     from autograms.cli.results import read_results
     from autograms.datasets import build_dpo, build_sft
@@ -99,6 +100,7 @@ def evaluate(
         settings=settings,
         deployment=deployment,
         supervised=supervised,
+        api_key=read_openai_key(api_key_file) if judge is not None else None,
     )
     print(evaluation.verdict)
     if evaluation.metrics["asked_only"]:

@@ -82,8 +82,9 @@ def finetune(
     """Finetune a model on simulated conversations. Interrupted, it goes on from its last checkpoint.
 
     Writes train.jsonl or train_dpo.jsonl (and validation files) beside the conversations, and the model into
-    --output_dir. With --finetuning_type dpo, tiny starts from the sft_model in --save_dir. With --model_type openai an
-    endpoint trains, and the folder holds the new model's name.
+    --output_dir. With --finetuning_type dpo, tiny and sft start from the sft_model in --save_dir, which must have been
+    trained before; any other --model is the one to start from. With --model_type openai an endpoint trains, and the
+    folder holds the new model's name.
 
     Example:
 
@@ -160,7 +161,7 @@ def _start(save_dir: Path, recipe: SftRecipe) -> str:
     if not (folder / "config.json").is_file():
         raise SettingsError(
             f"--finetuning_type dpo with --model {recipe.model} starts from the model in {folder}, and there is none; "
-            f"run --finetuning_type normal --model {recipe.model} first, or name another --model"
+            "run --finetuning_type normal first, or name another --model"
         )
     return str(folder)
 

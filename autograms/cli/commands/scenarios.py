@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from autograms.cli.options import ApiKeyFile, BaseUrl
 from autograms.errors import SettingsError
 
 __all__ = ["scenarios"]
@@ -28,7 +29,8 @@ def scenarios(
     num_turns: Annotated[int, typer.Option("--num_turns", min=1, help="User turns of a conversation.")] = 2,
     user_goes_first: Annotated[bool, typer.Option("--user_goes_first", help="The user speaks first.")] = False,
     model: Annotated[str, typer.Option("--model", help="The model that writes.")] = "openai/gpt-4o-mini",
-    base_url: Annotated[str | None, typer.Option("--base_url", help="URL of an OpenAI-compatible endpoint.")] = None,
+    base_url: BaseUrl = None,
+    api_key_file: ApiKeyFile = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the calls and of the scenarios.")] = 0,
     allow_overwrite: Annotated[bool, typer.Option("--allow_overwrite", help="Replace the file.")] = False,
 ) -> None:
@@ -42,6 +44,7 @@ def scenarios(
     """
     import json
 
+    from autograms.cli.configuration import read_openai_key
     from autograms.conversation.atomic import replacing
     from autograms.models import resolve_model
     from autograms.simulation.scenario_writer import Commission, write_scenarios
@@ -60,7 +63,9 @@ def scenarios(
         seed=seed,
     )
     commission.keywords()
-    written = write_scenarios(resolve_model(model, base_url=base_url), commission)
+    written = write_scenarios(
+        resolve_model(model, base_url=base_url, api_key=read_openai_key(api_key_file)), commission
+    )
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as file:
         rows = [scenario.to_dict() for scenario in written.scenarios]

@@ -127,11 +127,10 @@ def simulate(
         --userbot_file examples/userbots/support_customer.py --model offline/demo \\
         --simulation_list_file examples/scenarios/support_desk.json
     """
-    from autograms.cli.programs import open_cast
+    from autograms.cli.programs import open_cast, open_model
     from autograms.cli.progress import progress_bar
     from autograms.cli.results import JOURNAL, read_saved_conversation, refuse_results, write_results
     from autograms.cli.spending import agree_to_spend
-    from autograms.models import resolve_model
     from autograms.simulation.branching import Branches
     from autograms.simulation.budget import Budget
     from autograms.simulation.ray_engine import RayEngine
@@ -159,7 +158,7 @@ def simulate(
         concurrency=concurrency,
         on_userbot_fault=on_userbot_fault.value,
         branches=None if branch_at is None else Branches(branch_at, branches),
-        student=None if student is None else resolve_model(student, base_url=cast["base_url"]),
+        student=None if student is None else open_model(student, cast),
         engine=RayEngine(ray_address, ray_workers) if engine is Engine.ray else None,
         batch=batch,
         batch_poll_seconds=batch_poll_seconds,
