@@ -15,7 +15,7 @@ from autograms.errors import AddressError, ProgramError, nearest
 from autograms.primitives.asking import ALL, primitive
 from autograms.primitives.deciding import decide, yes_or_no
 from autograms.program.context import Context, current
-from autograms.program.destinations import known_addresses, leads_within
+from autograms.program.destinations import known_addresses, leads_back, leads_within
 from autograms.program.driver import plain, prepare
 from autograms.program.effects import Parallel, RunStep
 from autograms.program.jumps import Jump
@@ -41,6 +41,7 @@ def GOTO(destination: str, **ignored: Any) -> NoReturn:
     raise Jump(frame, destination)
 
 
+@leads_back
 def RETURNTO(destination: str, **ignored: Any) -> NoReturn:
     """Return to the nearest calling function that has the address; its locals are as it left them.
 

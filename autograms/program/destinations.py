@@ -1,33 +1,43 @@
-"""Jumps whose address stands in the program's text, looked at when their function is defined: before anything is paid.
+"""Jumps whose address stands in the program's text, looked at before anything is paid.
 
-Only what cannot be otherwise is refused: a jump in the function's own body, to a text, within that function. What does
-not belong here: addresses that are computed, and jumps to callers, which show when they are made.
+What cannot be otherwise is refused when its function is defined: a jump in the function's own body, to a text, within
+that function. Jumps that lead to whoever calls are warned of when the program is loaded, where nobody has the address.
+What does not belong here: addresses that are computed.
 """
 
 from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from autograms.errors import AddressError, nearest
 from autograms.program.guards import NESTED
-from autograms.program.keywords import named
+from autograms.program.keywords import local_names, named, value_in
 from autograms.program.rewrite import definition_of
 
-__all__ = ["known_addresses", "leads_within", "refuse_unknown"]
+__all__ = ["known_addresses", "leads_back", "leads_within", "refuse_unknown", "warn_of_lost"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MARK, _KEPT = "__autograms_leads_within__", "__autograms_jumps__"
-_PLACES = {"GOTO": (0, "destination"), "TRANSITION": (1, "transitions")}
+_PLACES = {"GOTO": (0, "destination"), "RETURNTO": (0, "destination"), "TRANSITION": (1, "transitions")}
+_BACK = "returnto "
 """Where the address, or the mapping that holds addresses, stands: the position and the keyword."""
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _MAY_CATCH = (ast.With, ast.AsyncWith)
 
 
 def leads_within(function: _F) -> _F:
-    """Mark a function whose addresses are those of the function that calls it, such as ``GOTO``."""
+    """Mark a function that jumps within the function that calls it, such as ``GOTO``."""
     setattr(function, _MARK, True)
+    return function
+
+
+def leads_back(function: _F) -> _F:
+    """Mark a function that jumps to a caller of the function that calls it, such as ``RETURNTO``."""
+    setattr(function, _MARK, False)
     return function
 
 
@@ -54,11 +64,58 @@ def refuse_unknown(function: types.FunctionType, addresses: frozenset[str]) -> N
         definition = definition_of(function)
         kept[code] = list(_found(definition.body)) if definition is not None else []
     for path, address, line in kept[code]:
-        if address not in addresses and getattr(_value(function, path), _MARK, False):
+        within = not address.startswith(_BACK) and getattr(_value(function, path), _MARK, False)
+        if within and address not in addresses:
             raise AddressError(
                 f"{code.co_filename}:{line}: {path[-1]} to {address!r}: no such address"
                 f"{nearest(address, addresses)} ({known_addresses(f'{function.__name__}()', addresses)})"
             )
+
+
+def warn_of_lost(program: Mapping[types.ModuleType, ast.Module]) -> None:
+    """Warn of each jump to an address that nothing in the program has.
+
+    Args:
+        program: The syntax trees of the program's modules.
+    """
+    known = _all_addresses(program)
+    if known is None:
+        return
+    for module, tree in program.items():
+        shadowed = set(local_names(tree))
+        for path, address, line in _jumps(tree):
+            sought = address.removeprefix(_BACK).strip()
+            if sought in known or path[0] in shadowed or getattr(value_in(module, path), _MARK, None) is None:
+                continue
+            warnings.warn(
+                f"{module.__file__}:{line}: {path[-1]} to {sought!r}: nothing in the program has this address"
+                f"{nearest(sought, known)}",
+                stacklevel=3,
+            )
+
+
+def _all_addresses(program: Mapping[types.ModuleType, ast.Module]) -> set[str] | None:
+    """Return every address of a program, ``None`` where it may have more: a function imports, or one is no text."""
+    known: set[str] = set()
+    for module, tree in program.items():
+        nodes = list(ast.walk(tree))
+        if any(isinstance(inner, _IMPORTS) for node in nodes if isinstance(node, NESTED) for inner in ast.walk(node)):
+            return None
+        for value in (node.value for node in nodes if isinstance(node, ast.keyword) and node.arg == "ADDRESS"):
+            if isinstance(value, ast.Constant):
+                known.add(str(value.value))
+            elif isinstance(value, ast.Name) and isinstance(vars(module).get(value.id), str):
+                known.add(vars(module)[value.id])
+            else:
+                return None
+    return known
+
+
+def _jumps(tree: ast.AST) -> Iterator[tuple[tuple[str, ...], str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (path := named(node.func)):
+            for address in _addresses(node, path[-1]):
+                yield path, address, node.lineno
 
 
 def _names(code: types.CodeType) -> tuple[str, ...]:
@@ -73,9 +130,7 @@ def _value(function: types.FunctionType, path: tuple[str, ...]) -> Any:
     if first in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
         return None
     value = function.__globals__.get(first)
-    for name in rest:
-        value = getattr(value, name, None) if isinstance(value, types.ModuleType) else None
-    return value
+    return value_in(value, rest) if rest else value
 
 
 def _found(nodes: Iterable[ast.AST]) -> Iterator[tuple[tuple[str, ...], str, int]]:
@@ -103,5 +158,5 @@ def _addresses(call: ast.Call, name: str) -> Iterator[str]:
     for value in given:
         for node in value.values if isinstance(value, ast.Dict) else [value]:
             text = node.value if isinstance(node, ast.Constant) else None
-            if isinstance(text, str) and not (name == "TRANSITION" and text.startswith("returnto ")):
+            if isinstance(text, str):
                 yield text

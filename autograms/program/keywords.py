@@ -9,12 +9,12 @@ from __future__ import annotations
 import ast
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from autograms.errors import nearest
 
-__all__ = ["TOLD", "named", "takes_keywords", "unknown_keyword", "warn_of_unknown"]
+__all__ = ["TOLD", "local_names", "named", "takes_keywords", "unknown_keyword", "value_in", "warn_of_unknown"]
 
 _KNOWN = "__autograms_keywords__"
 TOLD = "__autograms_told__"
@@ -39,14 +39,14 @@ def warn_of_unknown(tree: ast.Module, module: types.ModuleType) -> None:
         module: The module, which has run.
     """
     told: set[tuple[str, str]] = set()
-    locals_ = set(_local_names(tree))
+    shadowed = set(local_names(tree))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.keywords:
             continue
         path = named(node.func)
-        if not path or path[0] in locals_:
+        if not path or path[0] in shadowed:
             continue
-        known = getattr(_value(module, path), _KNOWN, None)
+        known = getattr(value_in(module, path), _KNOWN, None)
         given = {each.arg: each.value for each in node.keywords}
         if known is None or None in given or _acts(given.get("supervisor")):
             continue
@@ -68,14 +68,15 @@ def named(node: ast.expr) -> tuple[str, ...]:
     return ()
 
 
-def _value(module: types.ModuleType, path: tuple[str, ...]) -> Any:
-    value: Any = module
+def value_in(module: Any, path: Iterable[str]) -> Any:
+    """Return what a name in a module, or in modules of it, stands for; ``None`` where that is not certain."""
+    value = module
     for name in path:
         value = getattr(value, name, None) if isinstance(value, types.ModuleType) else None
     return value
 
 
-def _local_names(tree: ast.AST) -> Iterator[str]:
+def local_names(tree: ast.AST) -> Iterator[str]:
     """Yield every name that is bound in some other way than by an import or a definition at the module's top."""
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):

@@ -23,6 +23,7 @@ from typing import Any
 
 from autograms.errors import ProgramError, ProgramFileError, classify
 from autograms.program.context import current_or_none
+from autograms.program.destinations import warn_of_lost
 from autograms.program.keywords import warn_of_unknown
 from autograms.settings.chatbots import no_chatbot
 
@@ -102,6 +103,8 @@ def load_program(path: str | Path) -> LoadedProgram:
         module.chatbot = functools.wraps(root)(functools.partial(root))  # type: ignore[attr-defined]
     program = LoadedProgram(file, module, importer.files)
     program.root.__autograms_program__ = program  # type: ignore[attr-defined]
+    warn_of_lost(importer.trees)
+    importer.trees.clear()
     return program
 
 
@@ -130,6 +133,7 @@ class _Importer:
         self.folder = folder
         self.files: dict[str, types.ModuleType] = {}
         self.modules: dict[str, types.ModuleType] = {}
+        self.trees: dict[types.ModuleType, ast.Module] = {}
         self.builtins = dict(vars(builtins), __import__=self.import_module)
 
     def load(self, file: Path, name: str) -> types.ModuleType:
@@ -150,6 +154,7 @@ class _Importer:
             linecache.cache[str(file)] = (len(source), None, source.splitlines(keepends=True), str(file))
             exec(code, module.__dict__)
             warn_of_unknown(tree, module)
+            self.trees[module] = tree
         except BaseException:
             del self.modules[name], sys.modules[module.__name__]
             raise

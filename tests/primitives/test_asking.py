@@ -109,7 +109,7 @@ def chatbot():
         "yes_or_no('q', supervizor=sup)",
         "multiple_choice('q', ['only'], supervizor=sup)",
         "multiple_choice_logits('q', ['a', 'b'], supervizor=sup)",
-        "TRANSITION('q', {'a': 'x', 'b': name}, supervizor=sup)",
+        "TRANSITION('q', {'a': name, 'b': name}, supervizor=sup)",
         "generate_list('q', supervizor=sup)",
         "decision_chain('q', [], supervizor=sup)",
         "call_llm('q', supervizor=sup)",

@@ -1,5 +1,7 @@
 """Jumps: GOTO, RETURNTO, TRANSITION, EXIT; each program also runs saved and loaded behind every turn."""
 
+import warnings
+
 import pytest
 
 from autograms.errors import AddressError, SupervisorError
@@ -329,27 +331,45 @@ def test_an_address_that_stands_there_and_is_not_there_is_refused_at_once(body, 
         bot(root(body, "import autograms.functional\nx = []"))
 
 
+SURROUNDINGS = "import contextlib\nname = 'top'\nother = name"
+
+
 @pytest.mark.parametrize(
     "body",
     [
-        "RETURNTO('tpo')",
-        "TRANSITION('?', {'yes': 'top', 'no': 'returnto tpo'})",
         "TRANSITION('?', {'yes': 'top', 'no': name})",
         "GOTO(name)",
         "GOTO(f'{name}')",
         "GOTO(*name)",
         "other.GOTO('tpo')",
         "goto = GOTO\ngoto('tpo')",
-        "try:\n    GOTO('tpo')\nexcept Exception:\n    reply('x')",
-        "with contextlib.suppress(Exception):\n    GOTO('tpo')",
         "GOTO = print\nGOTO('tpo')",
-        "def inner():\n    GOTO('tpo')",
-        "inner = lambda: GOTO('tpo')",
         "@autograms_function()\ndef inner():\n    location(ADDRESS='tpo')\n    GOTO('tpo')",
+        "RETURNTO('tpo')\ndef inner():\n    import json",
+        "RETURNTO('tpo')\ninner = lambda: reply('x', ADDRESS=name + 'x')",
     ],
 )
 def test_what_may_be_right_is_not_refused(body):
-    bot(root(f"location(ADDRESS='top')\n{body}", "import contextlib\nname = 'top'\nother = name"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bot(root(f"location(ADDRESS='top')\n{body}", SURROUNDINGS))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "RETURNTO('tpo')",
+        "TRANSITION('?', {'yes': 'top', 'no': 'returnto tpo'})",
+        "try:\n    GOTO('tpo')\nexcept Exception:\n    reply('x')",
+        "with contextlib.suppress(Exception):\n    GOTO('tpo')",
+        "def inner():\n    GOTO('tpo')",
+        "inner = lambda: GOTO('tpo')",
+    ],
+)
+def test_what_nothing_in_the_program_has_is_warned_of(body):
+    with pytest.warns(UserWarning, match=r"bot\.py:1\d: \w+ to 'tpo': nothing .*did you mean 'top'\?") as seen:
+        bot(root(f"location(ADDRESS='top')\n{body}", SURROUNDINGS))
+    assert len(seen) == 1
 
 
 def test_a_helper_jumps_within_its_caller():
@@ -359,7 +379,7 @@ def test_a_helper_jumps_within_its_caller():
 
 def test_goto_outside_a_decorated_function():
     with pytest.raises(AddressError, match="outside an @autograms_function"):
-        bot("def chatbot():\n    GOTO('x')\n").reply()
+        bot("def chatbot():\n    GOTO(str('x'))\n").reply()
 
 
 @pytest.mark.parametrize(
