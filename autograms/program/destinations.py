@@ -78,15 +78,15 @@ def warn_of_lost(program: Mapping[types.ModuleType, ast.Module]) -> None:
     Args:
         program: The syntax trees of the program's modules.
     """
-    known = _all_addresses(program)
+    jumps = [(module, *jump) for module, tree in program.items() for jump in _jumps(tree)]
+    known = _all_addresses(program) if jumps else None
     if known is None:
         return
-    for module, tree in program.items():
-        shadowed = set(local_names(tree))
-        for path, address, line in _jumps(tree):
-            sought = address.removeprefix(_BACK).strip()
-            if sought in known or path[0] in shadowed or getattr(value_in(module, path), _MARK, None) is None:
-                continue
+    for module, path, address, line in jumps:
+        sought = address.removeprefix(_BACK).strip()
+        if sought in known or getattr(value_in(module, path), _MARK, None) is None:
+            continue
+        if path[0] not in local_names(program[module]):
             warnings.warn(
                 f"{module.__file__}:{line}: {path[-1]} to {sought!r}: nothing in the program has this address"
                 f"{nearest(sought, known)}",

@@ -39,19 +39,16 @@ def warn_of_unknown(tree: ast.Module, module: types.ModuleType) -> None:
         module: The module, which has run.
     """
     told: set[tuple[str, str]] = set()
-    shadowed = set(local_names(tree))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.keywords:
             continue
         path = named(node.func)
-        if not path or path[0] in shadowed:
-            continue
-        known = getattr(value_in(module, path), _KNOWN, None)
+        known = getattr(value_in(module, path), _KNOWN, None) if path else None
         given = {each.arg: each.value for each in node.keywords}
         if known is None or None in given or _acts(given.get("supervisor")):
             continue
         for keyword in given:
-            if keyword is not None and keyword not in known:
+            if keyword is not None and keyword not in known and path[0] not in local_names(tree):
                 text = unknown_keyword(path[-1], keyword, known)
                 warnings.warn(f"{module.__file__}:{node.lineno}: {text}", stacklevel=2)
                 told.add((path[-1], keyword))
