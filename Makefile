@@ -39,9 +39,8 @@ test-gpu: $(VENV)/.installed-test  ## the tests that need a GPU, on a machine th
 test-browser: $(VENV)/.installed-test  ## the tests that drive Dagster's UI in Chromium, which must be there
 	BROWSER_TESTS=required $(BIN)/python -m pytest -m browser $(BROWSER_ARGS) tests/browser
 
-dev: $(VENV)/.installed  ## Dagster's UI and daemon; state in .dagster/
-	-@$(BIN)/autograms sync
-	$(BIN)/dagster dev -w workspace.yaml
+dev: $(VENV)/.installed  ## Dagster's UI and daemon; state in .dagster/; DEV_ARGS='--port 3001'
+	@$(BIN)/autograms dev $(DEV_ARGS)
 
 lint: $(VENV)/.installed-test  ## style, types, and the direction of imports
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from autograms.cli.commands.batches import batches
 from autograms.cli.commands.branch import branch
 from autograms.cli.commands.chat import chat
 from autograms.cli.commands.dataset import dataset
+from autograms.cli.commands.dev import dev
 from autograms.cli.commands.evaluate import evaluate
 from autograms.cli.commands.export import export
 from autograms.cli.commands.finetune import finetune
@@ -54,6 +55,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "export": (export, "a trained model as a folder, on a hub, or as GGUF"),
     "serve": (serve, "serve an autogram as a chat endpoint"),
     "materialize": (materialize, "run the chain of assets, through Dagster"),
+    "dev": (dev, "serve Dagster's UI over the project"),
     "sync": (sync, "register the project's autograms in Dagster"),
     "show": (show, "show what is stored for an autogram"),
 }
@@ -66,6 +68,7 @@ a new project        autograms init my_project
 talk to a program    autograms chat my_project/chatbots/greeter.py
 the whole chain      autograms materialize support_desk
                      autograms show support_desk
+in the browser       autograms dev
 by hand              autograms simulate, dataset, finetune, evaluate
 
 Options may be written with underscores or with dashes.

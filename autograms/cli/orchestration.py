@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograms.cli.processes import run_process
 from autograms.cli.results import JOURNAL
-from autograms.cli.run_log import RunLog
 from autograms.conversation.atomic import storage_path
 from autograms.conversation.storage import ensure_reachable, scratch_root
 from autograms.errors import SettingsError
@@ -59,12 +58,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "DAGSTER_HOME": str(home)}
 
 
-def run_module(arguments: Sequence[str], *, log: RunLog | None = None, kept: str = "") -> int:
+def run_module(arguments: Sequence[str], *, feed: Callable[[Iterable[str]], None] | None = None, kept: str = "") -> int:
     """Run ``python -m ARGUMENTS`` and wait for it, also when it is interrupted.
 
     Args:
         arguments: The module and its arguments.
-        log: Tells its output shortly; it goes where ours goes where unset.
+        feed: Told its output, line by line; it goes where ours goes where unset.
         kept: What the message of an interrupt says further.
 
     Returns:
@@ -73,9 +72,7 @@ def run_module(arguments: Sequence[str], *, log: RunLog | None = None, kept: str
     Raises:
         Interrupted: Where a signal ended it.
     """
-    feed = None if log is None else log.feed
-    status = run_process([sys.executable, "-m", *arguments], environment(), feed=feed, kept=kept)
-    return status if log is None else log.close(status)
+    return run_process([sys.executable, "-m", *arguments], environment(), feed=feed, kept=kept)
 
 
 def storage_root() -> Path | UPath:

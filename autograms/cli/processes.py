@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import IO
 
 __all__ = ["Interrupted", "run_process"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAME_WISH = 1.0
 """Seconds within which a second signal says no more than the first: shells and supervisors send some twice."""
+_LEFT_BEHIND = 60.0
+"""Seconds that what a process left behind has to end."""
 _LONG = 10.0
 """Seconds after which somebody who waits for the end is told why."""
 
@@ -73,7 +74,7 @@ def run_process(
     """
     stop = _Stop()
     with stop.listening():
-        with subprocess.Popen(
+        process = subprocess.Popen(
             command,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -82,20 +83,58 @@ def run_process(
             text=True,
             errors="replace",
             start_new_session=True,
-        ) as process:
-            stop.of(process)
-            if feed is not None and process.stdout is not None:
-                try:
-                    feed(stop.until(process.stdout))
-                except BaseException:  # nobody reads any more what we tell
-                    process.terminate()
-                    process.stdout.read()
-                    raise
-            status = process.wait()
+        )
+        stop.of(process)
+        reading = _Reading(process, feed, stop)
+        status = process.wait()
+        if stop.number is not None or reading.failed:
+            _end_group(process.pid)
         stop.ended()
+        reading.join()
+    if reading.failed:
+        raise reading.failed[0]
     if stop.number is not None and status != 0:
         raise Interrupted(stop.number, kept)
     return status
+
+
+class _Reading:
+    """Feeds what a process says, in a thread of its own: the main one waits for the process and takes the signals."""
+
+    def __init__(
+        self, process: subprocess.Popen[str], feed: Callable[[Iterable[str]], None] | None, stop: _Stop
+    ) -> None:
+        self.failed: list[BaseException] = []
+        self._process, self._feed, self._stop = process, feed, stop
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until nobody can say anything any more."""
+        self._thread.join()
+
+    def _read(self) -> None:
+        """Feed line after line, until the process is to stop or nobody listens; read the rest without telling."""
+        if self._feed is None or self._process.stdout is None:
+            return
+        with self._process.stdout as lines:
+            try:
+                self._feed(line for line in lines if self._stop.number is None)
+            except BaseException as error:  # the main thread raises it
+                self.failed.append(error)
+                self._process.terminate()
+                lines.read()
+
+
+def _end_group(group: int) -> None:
+    """Stop what a process has left behind, and wait until it is gone; what stays is killed."""
+    deadline = time.monotonic() + _LEFT_BEHIND
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.05)
+        os.killpg(group, signal.SIGKILL)
 
 
 class _Stop:
@@ -129,12 +168,6 @@ class _Stop:
         if self.number is not None:
             self._ask(signal.SIGTERM)
 
-    def until(self, lines: IO[str]) -> Iterator[str]:
-        """Yield lines until the process is to stop, and read the rest of them then."""
-        for line in lines:
-            if self.number is None:
-                yield line
-
     def ended(self) -> None:
         """The process is gone: nobody waits any more."""
         self._telling.cancel()
@@ -149,14 +182,13 @@ class _Stop:
             self._ask(signal.SIGKILL)
 
     def _ask(self, number: int) -> None:
-        process = self._process
-        if process is None or process.poll() is not None:
+        if self._process is None:
             return
         with suppress(ProcessLookupError):
             if number == signal.SIGKILL:
-                os.killpg(process.pid, number)
+                os.killpg(self._process.pid, number)
             else:
-                process.send_signal(number)
+                self._process.send_signal(number)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:

@@ -24,7 +24,7 @@ def test_its_next_steps_work_as_they_are_pasted(run: Run, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     told = run("init", "my project").out.splitlines()
     steps = [line.split("#")[0].strip() for line in told[told.index("next:") + 1 :]]
-    assert steps == ["cd 'my project'", "autograms plan", "autograms materialize greeter"]
+    assert steps == ["cd 'my project'", "autograms plan", "autograms materialize greeter", "autograms dev"]
     monkeypatch.chdir(tmp_path / "my project")
     planned = run("plan")
     assert planned.status == 0, planned.err

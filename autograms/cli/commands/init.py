@@ -39,3 +39,4 @@ def init(
     print(f"  cd {shlex.quote(str(folder))}")
     print("  autograms plan               # what it would take")
     print("  autograms materialize greeter")
+    print("  autograms dev                # the same in the browser")

@@ -47,8 +47,10 @@ def materialize(
     if force:
         arguments += ["--config-json", _forced(select)]
     status = run_module([f"{MODULE}.sync", name], kept=_KEPT)
-    log = None if verbose else RunLog()
-    raise typer.Exit(status or run_module(arguments, log=log, kept=_KEPT))
+    if status or verbose:
+        raise typer.Exit(status or run_module(arguments, kept=_KEPT))
+    log = RunLog()
+    raise typer.Exit(log.close(run_module(arguments, feed=log.feed, kept=_KEPT)))
 
 
 def _check(project: Project, name: str) -> None:
