@@ -127,6 +127,8 @@ def test_a_configuration_of_autograms_has_no_effect_and_says_so(run: Run, simula
 def test_trains_and_evaluates_the_embedded_student(run: Run, simulated: Path) -> None:
     ended = run("finetune", "--save_dir", simulated, "--model", "tiny", "--max_steps", 4)
     assert ended.status == 0, ended.err
+    assert "--model checkpoint/../" in ended.out
+    assert "checkpoint//" not in ended.out
     assert (simulated / "sft_model/config.json").is_file()
     assert "held-out loss" in ended.out
     ended = run("finetune", "--save_dir", simulated, "--model", "tiny", "--finetuning_type", "dpo", "--max_steps", 2)

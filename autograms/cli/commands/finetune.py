@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -197,13 +198,7 @@ def _finetune_here(
     if result.eval_loss_before is not None and result.eval_loss_after is not None:
         print(f"held-out loss: {result.eval_loss_before:.3f} before, {result.eval_loss_after:.3f} after")
     print(f"trained {result.steps} steps in {result.seconds:.1f} s; wrote {result.model}")
-    print(f"use it as --model checkpoint/{_from_here(Path(result.model))}")
-
-
-def _from_here(folder: Path) -> Path:
-    """Return a folder as it is named from the current one, where it lies in it."""
-    inside = folder.is_absolute() and folder.is_relative_to(Path.cwd())
-    return folder.relative_to(Path.cwd()) if inside else folder
+    print(f"use it as --model checkpoint/{os.path.relpath(result.model)}")
 
 
 def _finetune_at_endpoint(
