@@ -94,14 +94,7 @@ def _flow(path: Path) -> dict[str, Any]:
         graph = program_graph(path)
     except ProgramFileError as error:
         return {"flow": f"not shown: {error}"}
-    return {
-        "flow": inline_svg(graph.svg(), f"flow of {path.stem}"),
-        "flow as Mermaid": {"md": _fenced(graph.mermaid())},
-    }
-
-
-def _fenced(text: str) -> str:
-    return f"```mermaid\n{text}\n```"
+    return {"flow": inline_svg(graph.svg(), f"flow of {path.stem}")}
 
 
 def _table(sources: Sources) -> pa.Table:

@@ -126,12 +126,13 @@ def _made(
     fits = audit_verdict(None, "an endpoint trains on the rows, and counts them itself")
     if target is not None:
         counted, fits = target.audit(kind, table)
-    return Made(version, {**_summary(built, kind), **counted}, (*row_verdicts(kind, table), fits), table)
-
-
-def _summary(built: "BuiltDataset", kind: str) -> dict[str, Any]:
-    report = built.report
     answers = ("chosen", "rejected") if kind == "dpo" else ("completion",)
+    summary = {**_summary(built, answers), **counted, **_first_rows(table, answers)}
+    return Made(version, summary, (*row_verdicts(kind, table), fits), table)
+
+
+def _summary(built: "BuiltDataset", answers: tuple[str, ...]) -> dict[str, Any]:
+    report = built.report
     return {
         "rows": built.table.num_rows,
         "train rows": report.train,
@@ -140,11 +141,12 @@ def _summary(built: "BuiltDataset", kind: str) -> dict[str, Any]:
         "lengths": small_bars(counted(_lengths(built.table, answers)), "rows by length of the answer in characters"),
         "scores": small_bars(counted(_numbers(built.table["score"])), "rows by score"),
         "report": {"md": report.as_markdown()},
-        **{
-            f"row {number}": {"md": _as_markdown(row, answers)}
-            for number, row in enumerate(built.table.slice(0, _SHOWN).to_pylist(), start=1)
-        },
     }
+
+
+def _first_rows(table: "pa.Table", answers: tuple[str, ...]) -> dict[str, Any]:
+    rows = enumerate(table.slice(0, _SHOWN).to_pylist(), start=1)
+    return {f"row {number}": {"md": _as_markdown(row, answers)} for number, row in rows}
 
 
 def _lengths(table: "pa.Table", answers: tuple[str, ...]) -> list[float]:

@@ -198,9 +198,9 @@ def _figure(metrics: dict[str, Any], name: str) -> float | None:
 
 
 def _label(name: str) -> str:
-    """Return a figure's name as people read it: ``sft.eval_loss_before`` is ``SFT: eval loss before``."""
+    """Return a figure's name as people read it: ``sft.eval_loss_before`` is ``SFT: held-out loss before``."""
     model, _, measure = name.partition(".")
-    return f"{model.upper()}: {measure.replace('_', ' ')}"
+    return f"{model.upper()}: {measure.replace('eval', 'held-out').replace('_', ' ')}"
 
 
 def _summary(metrics: dict[str, Any], place: Folder) -> dict[str, Any]:

@@ -29,6 +29,16 @@ __all__ = ["dpo_model", "sft_model"]
 
 _WEIGHTS = ("*.safetensors", "*.bin", "config.json", "tokenizer*", "chat_template*", "model_name.txt")
 _NOT_IN_THE_RESULT = {"launcher", "report_to", "save_steps"}
+_MEASURES = {
+    "mean_token_accuracy": "held-out token accuracy",
+    "rewards/accuracies": "held-out preference accuracy",
+    "rewards/margins": "held-out reward margin",
+    "rewards/chosen": "held-out reward of chosen answers",
+    "rewards/rejected": "held-out reward of rejected answers",
+    "logps/chosen": "log-probability of chosen answers",
+    "logps/rejected": "log-probability of rejected answers",
+}
+"""TRL's names of what it measures, in words."""
 _STACK = ("torch", "transformers", "trl", "peft")
 
 
@@ -192,17 +202,17 @@ def _summary(result: "TrainingResult", place: Folder) -> dict[str, Any]:
     picture = plot_loss([result], place.work / "loss.png")
     return {
         "trained": True,
+        "held-out loss before": result.eval_loss_before,
+        "held-out loss after": result.eval_loss_after,
+        **{_MEASURES.get(name, name.replace("_", " ")): value for name, value in result.metrics.items()},
+        "loss": small_curve(_history(result, "loss"), "training loss by step"),
+        "held-out loss": small_curve(_history(result, "eval_loss"), "held-out loss by step"),
+        "margin": small_curve(_history(result, "rewards/margins"), "reward margin by step"),
         "rows trained on": result.train_rows,
         "rows held out": result.validation_rows,
         "steps": result.steps,
         "training seconds": round(result.seconds, 2),
-        "eval loss before": result.eval_loss_before,
-        "eval loss after": result.eval_loss_after,
-        **{name.replace("_", " "): value for name, value in result.metrics.items()},
         "device": result.device,
-        "loss": small_curve(_history(result, "loss"), "training loss by step"),
-        "held-out loss": small_curve(_history(result, "eval_loss"), "held-out loss by step"),
-        "margin": small_curve(_history(result, "rewards/margins"), "reward margin by step"),
         "lengths": small_bars(result.audit.get("histogram", []), "rows by length in tokens"),
         "loss, large": inline_png(picture, "training and evaluation loss by step"),
         "card": {"path": str(place.path / "README.md")},

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
 from autograms_assets.fingerprints import combine, value_version
 from autograms_assets.io import table_metadata
@@ -25,13 +26,13 @@ FORCE_TAG = "autograms/force"
 
 
 class AssetConfig(dg.Config):
-    """What can be set for one materialization.
+    """What can be set for one materialization; the launchpad shows the descriptions."""
 
-    Attributes:
-        force: Make it again although nothing changed. The run tag ``autograms/force: true`` says so for all assets.
-    """
-
-    force: bool = False
+    force: bool = Field(
+        default=False,
+        description="Make it again although nothing changed, and pay for it again. "
+        "The run's tag `autograms/force: true` says so for all assets of the run.",
+    )
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class _Watched(MultiprocessExecutor):
             yield from super().execute(plan_context, execution_plan)
 
 
-@dg.executor(name="multiprocess", requirements=dg.multiple_process_executor_requirements())
+@dg.executor(name="multiprocess", config_schema={}, requirements=dg.multiple_process_executor_requirements())
 def watched_multiprocess(context: dg.InitExecutorContext) -> dg.Executor:
     """One process a step. The in-process executor would swallow a cancellation where a retry policy is set."""
     return _Watched(

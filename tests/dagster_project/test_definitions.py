@@ -153,7 +153,10 @@ def test_the_launchpad_asks_for_nothing_but_force() -> None:
     filled = json.loads(config.fields["resources"].default_value_as_json_str)  # type: ignore[attr-defined]
     assert filled == {name: {} for name in build_resources(find_project())}
     asset = config.fields["ops"].config_type.fields["scenarios"].config_type  # type: ignore[attr-defined]
-    assert set(asset.fields["config"].config_type.fields) == {"force"}
+    fields = asset.fields["config"].config_type.fields
+    assert set(fields) == {"force"}
+    assert "although nothing changed" in fields["force"].description
+    assert set(config.fields["execution"].config_type.fields["config"].config_type.fields) == set()  # type: ignore[attr-defined]
 
 
 def test_owners_are_those_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
