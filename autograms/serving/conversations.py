@@ -80,6 +80,7 @@ class Conversations:
         Raises:
             RequestError: Where the id cannot be, no such conversation is known, or the program takes other keywords.
             RecordError: Where the saved memory is damaged.
+            OSError: Where the turn cannot be saved.
             AutogramsError: And whatever the program raises; the conversation is then as it was.
         """
         identity = uuid.uuid4().hex if identity is None else _checked(identity)
@@ -136,8 +137,13 @@ class Conversations:
             raise RecordError(f"{path}: {error}") from None
 
     def _save(self, identity: str, memory: Memory) -> None:
-        with replacing(self._path(identity)) as file:
-            file.write(self.autogram.serialize(memory).encode("utf-8"))
+        try:
+            with replacing(self._path(identity)) as file:
+                file.write(self.autogram.serialize(memory).encode("utf-8"))
+        except BaseException:  # the next request goes on from what is on the disk, as the caller is told
+            self._alive.pop(identity, None)
+            self.autogram.release(memory)
+            raise
 
     def _keep(self, identity: str, memory: Memory) -> None:
         self._alive[identity] = memory

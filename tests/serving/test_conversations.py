@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,18 @@ def test_a_failed_turn_leaves_the_conversation_as_it_was(conversations: Conversa
     with pytest.raises(KeyError):
         turn(conversations, identity, "crash")
     assert (conversations.folder / f"{identity}.json").read_bytes() == saved
+    assert turn(conversations, identity, "two")[1] == "heard: one, two"
+
+
+def test_a_turn_that_cannot_be_saved_leaves_the_conversation_as_it_was(conversations: Conversations) -> None:
+    identity, _ = turn(conversations, None, "one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # as on a disk that is full
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            turn(conversations, identity, "two")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert turn(conversations, identity, "two")[1] == "heard: one, two"
 
 
