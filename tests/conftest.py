@@ -24,6 +24,10 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 
+_LONG = 900
+"""Seconds that a test marked ``long`` may take."""
+
+
 class OutsideConnection(RuntimeError):
     """A test tried to reach something outside this machine."""
 
@@ -62,6 +66,13 @@ def loopback_only() -> Iterator[None]:
     patch.setattr(socket, "getaddrinfo", checked_getaddrinfo)
     yield
     patch.undo()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a long test take its time where others keep the machine busy; one that says how long keeps that."""
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_LONG))
 
 
 @pytest.fixture(scope="session")
