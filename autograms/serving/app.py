@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from autograms.errors import AutogramsError, DivergenceError, ModelError, classify
+from autograms.errors import DivergenceError, ModelError, classify
 from autograms.serving.chat_api import (
     CONVERSATION_HEADER,
     Answer,
@@ -93,14 +93,25 @@ def _admit(request: web.Request, key: str | None) -> None:
 
 
 def _tell_failure(error: Exception, talker: Talker) -> web.Response:
-    """Tell the caller what failed, and note it in the log without its message, which may quote what was said."""
+    """Tell the caller the kind of failure alone, since the message may quote what the caller is never shown.
+
+    The log names the place too, and at its level DEBUG the message.
+    """
     failure = classify(error, talker.files)
+    status, what = _kind(error)
     where = f" at {failure.place}" if failure.place else ""
-    status = 409 if isinstance(error, DivergenceError) else 502 if isinstance(error, ModelError) else 500
-    _LOG.error("%s: status %d: %s%s", talker.name, status, failure.error, where)
-    if not isinstance(error, AutogramsError):
-        return _tell(f"the program failed ({failure.error}{where}); the conversation is as it was before", status)
-    return _tell(str(error) if failure.place is None or failure.place in str(error) else f"{error}{where}", status)
+    message = f": {failure.message}" if _LOG.isEnabledFor(logging.DEBUG) else ""
+    _LOG.error("%s: status %d: %s%s%s", talker.name, status, failure.error, where, message)
+    return _tell(what.format(failure.error), status)
+
+
+def _kind(error: Exception) -> tuple[int, str]:
+    """Return a failure's status, and what the caller is told."""
+    if isinstance(error, DivergenceError):
+        return 409, "the program has changed since, and cannot go on with this conversation ({}); begin a new one"
+    if isinstance(error, ModelError):
+        return 502, "the model could not answer ({}); the conversation is as it was before"
+    return 500, "the program could not answer ({}); the conversation is as it was before"
 
 
 def _respond(answer: Answer) -> web.Response:

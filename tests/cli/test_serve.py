@@ -33,8 +33,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def served(*arguments: str) -> Iterator[openai.OpenAI]:
-    """Run the command, and end it by Ctrl-C; it must then end in peace."""
+def served(*arguments: str, logged: list[str] | None = None) -> Iterator[openai.OpenAI]:
+    """Run the command, and end it by Ctrl-C; it must then end in peace. What it logs is appended to ``logged``."""
     command = [sys.executable, "-m", "autograms.cli", "serve", *arguments, "--port", "0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
@@ -47,6 +47,8 @@ def served(*arguments: str) -> Iterator[openai.OpenAI]:
         _, errors = process.communicate(timeout=60)
     assert process.returncode in (0, 130)
     assert "Traceback" not in errors
+    if logged is not None:
+        logged += errors.splitlines()
 
 
 def test_a_conversation_is_resumed_by_another_process(project: Path) -> None:
@@ -124,6 +126,19 @@ def test_the_trained_model_answers_alone_and_in_the_program(project: Path) -> No
         thought = client.chat.completions.create(model="listener", messages=[{"role": "user", "content": "think"}])
     assert thought.usage is not None
     assert thought.usage.completion_tokens > 0
+
+
+@pytest.mark.usefixtures("project")
+def test_the_message_of_an_error_is_logged_where_it_is_asked_for() -> None:
+    for flags, ends in ((), r"KeyError at \S+listener\.py:\d+"), (("--verbose",), r"KeyError at \S+: 'crash 4711'"):
+        logged: list[str] = []
+        with (
+            served("listener", "--model", "offline/demo", *flags, logged=logged) as client,
+            pytest.raises(openai.InternalServerError) as told,
+        ):
+            client.chat.completions.create(model="x", messages=[{"role": "user", "content": "crash 4711"}])
+        assert "4711" not in str(told.value)
+        assert re.fullmatch(f"listener: status 500: {ends}", logged[-1])
 
 
 @pytest.mark.usefixtures("project")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,17 @@ from autograms.errors import EndpointError
 from autograms.models import Request, ScriptedModel
 from autograms.serving import Conversations, ModelTalker, ProgramTalker, build_app
 from tests.serving.conftest import say, serving, text_of
+
+HIDING = """
+from autograms import autograms_function
+from autograms.functional import multiple_choice, reply
+
+
+@autograms_function()
+def chatbot():
+    reply("Hello")
+    multiple_choice("Internal policy: may this user have it?", ["secretly yes", "secretly no"])
+"""
 
 
 def test_a_conversation_goes_on_by_its_id(app: web.Application) -> None:
@@ -183,8 +195,8 @@ def test_a_program_that_fails_is_named_by_its_line_and_not_by_what_was_said(
         first = await say(client, "one")
         status, data = await say(client, "crash 4711", first[1]["conversation_id"])
         assert status == 500
-        assert "KeyError at " in data["error"]["message"]
-        assert "listener.py:14" in data["error"]["message"]
+        assert "could not answer (KeyError)" in data["error"]["message"]
+        assert "listener.py" not in data["error"]["message"]
         assert "4711" not in data["error"]["message"]
         (line,) = [record.getMessage() for record in caplog.records if record.name == "autograms.serving.app"]
         assert re.fullmatch(r"listener: status 500: KeyError at .*listener\.py:14", line)
@@ -203,11 +215,51 @@ def test_a_model_that_fails_is_a_bad_gateway(program: Path, tmp_path: Path, capl
     async def use(client: TestClient) -> None:
         status, data = await say(client, "think")
         assert (status, data["error"]["type"]) == (502, "server_error")
-        assert "asleep" in data["error"]["message"]
+        assert "the model could not answer (EndpointError)" in data["error"]["message"]
+        assert "asleep" not in data["error"]["message"]
         assert "EndpointError at " in caplog.text
         assert "asleep" not in caplog.text
 
     serving(app, use)
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_the_caller_is_never_told_what_the_program_hides(
+    program: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    program.write_text(HIDING)
+    chatbot = Autogram.from_file(program, model=ScriptedModel(["the margin is 40%"] * 9))
+    app = build_app(ProgramTalker("listener", Conversations(chatbot, tmp_path / "kept")))
+
+    async def use(client: TestClient) -> None:
+        status, data = await say(client, "discount?")
+        assert status == 502
+        for hidden in ("margin", "policy", "secretly yes", str(tmp_path)):
+            assert hidden not in json.dumps(data)
+        assert ("margin" in caplog.text) == (level == logging.DEBUG)  # the program's author may ask for it
+
+    with caplog.at_level(level, "autograms.serving.app"):
+        serving(app, use)
+
+
+def test_the_caller_is_not_told_what_a_changed_program_had_asked(program: Path, tmp_path: Path) -> None:
+    before = Conversations(Autogram.from_file(program, model=ScriptedModel(["a thought"])), tmp_path / "kept")
+
+    async def begin(client: TestClient) -> None:
+        assert text_of(await say(client, "think", "mine")) == "a thought"
+
+    serving(build_app(ProgramTalker("listener", before)), begin)
+    program.write_text(program.read_text().replace('"Answer."', '"The secret policy."'))
+    after = Conversations(Autogram.from_file(program, model=ScriptedModel()), tmp_path / "kept")
+
+    async def go_on(client: TestClient) -> None:
+        status, data = await say(client, "one", "mine")
+        assert status == 409
+        assert "begin a new one" in data["error"]["message"]
+        assert "policy" not in data["error"]["message"]
+        assert "Answer" not in data["error"]["message"]
+
+    serving(build_app(ProgramTalker("listener", after)), go_on)
 
 
 # --------------------------------------------------------------------------------------------------------- who may ask
@@ -301,7 +353,8 @@ def test_a_model_alone_answers_in_json_where_it_is_asked_to() -> None:
         assert model.requests[0].schema == schema
         status, data = await say(client, "a lamp", response_format={"type": "json_object"})
         assert status == 502
-        assert "expected a JSON object" in data["error"]["message"]
+        assert "OutputError" in data["error"]["message"]
+        assert "no json" not in data["error"]["message"]
         status, _ = await say(client, "a lamp", response_format={"type": "json_schema"})
         assert status == 400
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +43,10 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option("--port", help="The port; 0 for a free one.", min=0, max=65535)] = 8000,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", help="Say the messages of errors too, which may quote what was said and asked."),
+    ] = False,
 ) -> None:
     """Serve an autogram at http://HOST:PORT/v1/chat/completions, for any OpenAI client.
 
@@ -74,6 +79,8 @@ def serve(
         talker: Talker = ModelTalker(found.name, CheckpointModel(found.folder))
     else:
         talker = _program(name, model, stage, user_goes_first)
+    if verbose:
+        logging.getLogger(build_app.__module__).setLevel(logging.DEBUG)
     _listen(build_app(talker, key=key), talker.name, host, port)
 
 
