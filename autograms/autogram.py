@@ -243,7 +243,7 @@ class Autogram:
             DivergenceError: Where the program has changed and asks for something else than what was recorded.
         """
         live = memory.live
-        if live is not None and live.owner is self and live.thread == threading.get_ident():
+        if live is not None and live.owner is self and live.thread is _this_thread():
             return live.context
         self.run_init()
         check(memory)
@@ -265,7 +265,7 @@ class Autogram:
         Its ``finally`` blocks run now and record nothing; left alone, they run whenever garbage is collected.
         """
         live, memory.live = memory.live, None
-        if live is None or live.owner is not self or live.thread != threading.get_ident():
+        if live is None or live.owner is not self or live.thread is not _this_thread():
             return
         program, context = live.context.greenlet, live.context
         if program:
@@ -302,6 +302,18 @@ class Autogram:
         )
 
 
+_threads = threading.local()
+
+
+def _this_thread() -> object:
+    """Return what stands for this thread alone; the system gives the number of one that ended to the next."""
+    try:
+        return _threads.token
+    except AttributeError:
+        _threads.token = object()
+        return _threads.token
+
+
 class _Live:
     """A suspended program: whose it is, and the thread that its greenlet lives in."""
 
@@ -310,7 +322,7 @@ class _Live:
     def __init__(self, owner: Autogram, context: Context) -> None:
         self.owner = owner
         self.context = context
-        self.thread = threading.get_ident()
+        self.thread = _this_thread()
 
 
 class _TurnOf:

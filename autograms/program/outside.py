@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import json
+import os
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,14 @@ def _get_portal() -> _Portal:
         if _portal is None:
             _portal = _Portal()
     return _portal
+
+
+def _anew() -> None:
+    global _portal, _portal_lock
+    _portal, _portal_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_anew)
 
 
 def _run_outside(work: Coroutine[Any, Any, Any]) -> Any:

@@ -9,8 +9,10 @@ lock; the thread sleeps while no program runs.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +34,7 @@ class Halt(BaseException):
 
 
 class _Watch:
-    __slots__ = ("deadline", "fired", "lock", "thread")
+    __slots__ = ("__weakref__", "deadline", "fired", "lock", "thread")
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
@@ -42,7 +44,7 @@ class _Watch:
 
 
 _local = threading.local()
-_watches: list[_Watch] = []
+_watches: weakref.WeakSet[_Watch] = weakref.WeakSet()
 _wake = threading.Event()
 _started = threading.Lock()
 _thread: threading.Thread | None = None
@@ -108,7 +110,7 @@ def _new_watch() -> _Watch:
     global _thread
     watch = _local.watch = _Watch()
     with _started:
-        _watches.append(watch)
+        _watches.add(watch)
         if _thread is None or not _thread.is_alive():
             _thread = threading.Thread(target=_patrol, name="autograms-watchdog", daemon=True)
             _thread.start()
@@ -120,14 +122,25 @@ def _patrol() -> None:
     while True:
         time.sleep(pause)
         now = time.monotonic()
-        running = any(watch.deadline is not None for watch in list(_watches))
-        struck = [_strike(watch, now) for watch in list(_watches)]
+        watches = _all_watches()
+        struck = [_strike(watch, now) for watch in watches]
         pause = 0.001 if any(struck) else 0.05  # a program that catches everything escapes most strikes
-        idle = 0 if running else idle + 1
+        idle = 0 if _running(watches) else idle + 1
+        del watches  # they end with their threads
         if idle > 20:
             _wake.clear()
-            _wake.wait()
+            if not _running(_all_watches()):  # one that began before the clearing saw no need to wake us
+                _wake.wait()
             idle = 0
+
+
+def _all_watches() -> list[_Watch]:
+    with _started:
+        return list(_watches)
+
+
+def _running(watches: list[_Watch]) -> bool:
+    return any(watch.deadline is not None for watch in watches)
 
 
 def _strike(watch: _Watch, now: float) -> bool:
@@ -140,3 +153,13 @@ def _strike(watch: _Watch, now: float) -> bool:
         watch.fired = True
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(watch.thread), ctypes.py_object(Halt))
     return True
+
+
+def _anew() -> None:
+    """Begin again in a forked process, in which the patrol does not run."""
+    global _local, _watches, _wake, _started, _thread
+    _local, _watches, _wake = threading.local(), weakref.WeakSet(), threading.Event()
+    _started, _thread = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_anew)

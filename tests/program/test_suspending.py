@@ -317,6 +317,22 @@ def test_resume_in_another_thread():
     assert talk(autogram, ["d"], memory)[0] == ["5 d"]
 
 
+def test_each_turn_in_a_thread_of_its_own():
+    autogram, memory, found = bot(COUNTING), None, []
+
+    def take_turn(text):
+        nonlocal memory
+        said, memory = autogram.reply(text, memory)
+        found.append(said)
+
+    for text in (None, "a", "b", "c"):
+        thread = threading.Thread(target=take_turn, args=(text,))
+        thread.start()
+        thread.join()
+    assert found == ["1 None", "2 a", "3 b", "4 c"]  # the system gives a thread's number to the next one
+    assert talk(autogram, ["d"], memory)[0] == ["5 d"]
+
+
 def test_resume_by_another_autogram():
     _, memory = talk(bot(COUNTING), [None, "a"])
     assert talk(bot(COUNTING), ["b"], memory)[0] == ["3 b"]
