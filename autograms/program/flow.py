@@ -37,7 +37,7 @@ def program_graph(path: str | Path) -> Graph:
     """
     file = Path(path)
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = ast.parse(file.read_text(encoding="utf-8-sig"))
     except OSError:
         raise ProgramFileError(f"no autogram at {path}: expected a Python file that defines chatbot()") from None
     except SyntaxError as error:

@@ -148,7 +148,7 @@ class _Importer:
         self.files[str(file)] = module
         self.modules[name] = sys.modules[module.__name__] = module
         try:
-            source = file.read_text(encoding="utf-8")
+            source = file.read_text(encoding="utf-8-sig")
             tree = ast.parse(source, str(file))
             code = compile(tree, str(file), "exec", dont_inherit=True)
             linecache.cache[str(file)] = (len(source), None, source.splitlines(keepends=True), str(file))

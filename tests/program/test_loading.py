@@ -428,3 +428,9 @@ def test_functions_that_cannot_be_applied(name, message):
     with pytest.raises(ProgramError, match=message):
         autogram.apply(memory_object=memory, function=getattr(autogram.program.module, name, print))
     assert memory.to_dict() == before
+
+
+def test_a_byte_order_mark_is_no_part_of_a_program(tmp_path):
+    path = tmp_path / "bot.py"
+    path.write_bytes(f"{SAY}def chatbot():\n    reply('read')\n".encode("utf-8-sig"))
+    assert first(path) == "read"
