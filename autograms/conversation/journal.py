@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from autograms.conversation.atomic import replacing
-from autograms.errors import RecordError
+from autograms.errors import RecordError, StorageError
 
 __all__ = ["Journal", "gather_journal", "part_journal", "read_journal"]
 
@@ -37,10 +37,24 @@ class Journal:
         self._file: BinaryIO | None = None
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Write one entry through to the operating system, which keeps it even if this process is killed now."""
-        if self._file is None:
-            self._file = self._open()
-        self._file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        """Write one entry through to the operating system, which keeps it even if this process is killed now.
+
+        Raises:
+            StorageError: Where it cannot be written, as on a disk that is full.
+        """
+        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            if self._file is None:
+                self._file = self._open()
+            written = self._file.write(line)
+            while written < len(line):  # a write may end early, and tell why only when it is asked to go on
+                written += self._file.write(line[written:])
+        except OSError as error:
+            self.close()  # the next entry begins on a line of its own
+            raise StorageError(
+                f"{self.path} cannot be written ({error.strerror}), and what models answer would be lost; the "
+                "simulation ends here, make room and run it again: what is in the journal is not paid twice"
+            ) from None
 
     def close(self) -> None:
         """Close the file."""

@@ -20,7 +20,7 @@ from greenlet import getcurrent
 from autograms import errors
 from autograms.conversation.record import Call
 from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
-from autograms.errors import DivergenceError, OutputError, ProgramError, RunawayError
+from autograms.errors import DivergenceError, OutputError, ProgramError, RunawayError, StorageError
 from autograms.models.base import Model, Reply, Request, read_output
 from autograms.program.context import Caller, Context
 from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Inner, Parallel, RunStep
@@ -72,7 +72,7 @@ def resume(context: Context, *value: Any) -> Any:
 def throw(context: Context, error: Exception) -> Any:
     """Raise an error at the program's last effect; return its next effect."""
     assert context.greenlet is not None
-    ends = isinstance(error, (DivergenceError, RunawayError))
+    ends = isinstance(error, (DivergenceError, RunawayError, StorageError))
     return _enter(context, context.greenlet.throw, Halt(error) if ends else error)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import json
 import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -150,14 +151,25 @@ def step_key(side: str, function: Callable[[], Any], data: str = "") -> str | No
 def _code(code: types.CodeType | None) -> Any:
     if code is None:
         return None
-    consts = [_code(c) if isinstance(c, types.CodeType) else [type(c).__name__, repr(c)] for c in code.co_consts]
-    return [code.co_code.hex(), code.co_names, consts]
+    return [code.co_code.hex(), code.co_names, [_constant(value) for value in code.co_consts]]
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, types.CodeType):
+        return _code(value)
+    if isinstance(value, tuple):
+        return ["tuple", [_constant(item) for item in value]]
+    # A set's order is another one in each process.
+    text = sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
+    return [type(value).__name__, text]
 
 
 def _key(*parts: Any) -> str:
-    return hashlib.blake2b(
-        orjson.dumps(parts, default=repr, option=orjson.OPT_NON_STR_KEYS), digest_size=12
-    ).hexdigest()
+    try:
+        data = orjson.dumps(parts, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # whole numbers above 64 bits, halves of surrogate pairs
+        data = json.dumps(parts, default=repr).encode()
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
 def _reply_of(call: Call) -> Reply:

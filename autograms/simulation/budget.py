@@ -78,7 +78,8 @@ class Purse:
             self.put(reserved)
         else:
             self._longest = max(self._longest, reply.output_tokens)
-            self.put(reserved, spent=reply.cost_usd or 0.0, further_calls=reply.tries - 1)
+            spent = reserved if reply.cost_usd is None else reply.cost_usd
+            self.put(reserved, spent=spent, further_calls=reply.tries - 1)
 
     def take(self, expected: float) -> bool:
         """Set aside a call, and so many dollars; return whether the budget holds them."""

@@ -8,7 +8,7 @@ the journal before the program sees it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
 
 import orjson
@@ -20,7 +20,6 @@ from autograms.program.context import Context
 from autograms.program.driver import ask_model, embed_texts, plain, run_step
 from autograms.simulation.account import Account
 from autograms.simulation.answers import Recovered, embed_key, request_key, step_key
-from autograms.simulation.waves import Place, Waves
 
 __all__ = ["ConversationLedger", "Stopped"]
 
@@ -53,19 +52,12 @@ class ConversationLedger:
         model = context.classifier if context.classifier is not None and call.kind == "choice" else context.model
         name = request.model or model.name
         key = request_key(context.side, request, name)
-        reply = self._known(key, call)
-        number = self._asked.get(key, 0) - 1
-        if reply is None:
-            if self.account.waves is not None:
-                request.later = self._place(self.account.waves, key)
-            try:
-                reply = await self._ask(context, call, request, name)
-            except OutputError as error:
-                if error.spent is not None:
-                    self.account.count(error.spent)
-                raise
-            self.account.pay(self.scenario, key, number, reply)
-        return reply
+
+        async def ask() -> Reply:
+            self._may_wait(request, key)
+            return await self._ask(context, call, request, name)
+
+        return await self._answer(key, call, ask)
 
     def enter(self, context: Context) -> None:
         """Take note of a program's live state before one of its turns."""
@@ -77,46 +69,57 @@ class ConversationLedger:
             ModelError: Where no answer was had.
         """
         key = request_key(call.side, request, model.name)
-        reply = self._known(key, call)
-        number = self._asked.get(key, 0) - 1
-        if reply is None:
-            if self.account.waves is not None:
-                request.later = self._place(self.account.waves, key)
-            reply = await self._within_budget(request, model.name, model.complete(request))
-            self.account.pay(self.scenario, key, number, reply)
-        return reply
+
+        async def ask() -> Reply:
+            self._may_wait(request, key)
+            return await self._within_budget(request, model.name, model.complete(request))
+
+        return await self._answer(key, call, ask)
 
     async def embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
         """Embed texts."""
-        key = embed_key(context.side, model, texts)
-        reply = self._known(key, call)
-        number = self._asked.get(key, 0) - 1
-        if reply is None:
-            vectors = await self._embed(context, call, texts, model)
-            reply = Reply(orjson.dumps(vectors).decode(), model)
-            self.account.pay(self.scenario, key, number, reply)
+
+        async def ask() -> Reply:
+            return Reply(orjson.dumps(await self._embed(context, call, texts, model)).decode(), model)
+
+        reply = await self._answer(embed_key(context.side, model, texts), call, ask)
         return orjson.loads(reply.text)
 
     async def step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
         """Run a step's function, or return what it returned in an earlier run."""
+
+        async def run() -> Reply:
+            return Reply(plain(await self._step(context, call, function), "the result of step()"), "")
+
         key = step_key(context.side, function, self.account.data)
         if key is None:
             return await self._step(context, call, function)
-        reply = self._known(key, call, paid=False)
-        number = self._asked.get(key, 0) - 1
-        if reply is None:
-            result = await self._step(context, call, function)
-            reply = Reply(plain(result, "the result of step()"), "")
-            self.account.keep(self.scenario, key, number, reply)
-        return json.loads(reply.text)
+        return json.loads((await self._answer(key, call, run, paid=False)).text)
 
     def alongside(self, more: int) -> None:
         """Take note that so many more, or fewer, programs of the conversation run at the same time."""
         if self.account.waves is not None:
             self.account.waves.alongside(more)
 
-    def _place(self, waves: Waves, key: str) -> Place:
-        return waves.place(f"{self.scenario}/{key}/{self._asked[key]}")
+    async def _answer(self, key: str, call: Call, ask: Callable[[], Awaitable[Reply]], *, paid: bool = True) -> Reply:
+        """Return the answer that is there; ask, and keep what is answered, where there is none."""
+        reply = self._known(key, call, paid=paid)
+        if reply is not None:
+            return reply
+        number = self._asked[key] - 1
+        try:
+            reply = await ask()
+        except OutputError as error:
+            if error.spent is not None:
+                self.account.count(error.spent)
+            raise
+        (self.account.pay if paid else self.account.keep)(self.scenario, key, number, reply)
+        return reply
+
+    def _may_wait(self, request: Request, key: str) -> None:
+        """Let a request go with the next batch, where there are batches."""
+        if self.account.waves is not None:
+            request.later = self.account.waves.place(f"{self.scenario}/{key}/{self._asked[key]}")
 
     async def _ask(self, context: Context, call: Call, request: Request, model: str) -> Reply:
         if self.account.purse is None:
@@ -143,7 +146,16 @@ class ConversationLedger:
         return reply
 
     async def _embed(self, context: Context, call: Call, texts: list[str], model: str) -> list[list[float]]:
-        return await embed_texts(context, call, texts, model)
+        vectors: list[list[float]] = []
+
+        async def ask() -> Reply:
+            vectors.extend(await embed_texts(context, call, texts, model))
+            return Reply("", model)
+
+        provider = context.model.name.partition("/")[0]
+        billed = Request("text", [{"content": text} for text in texts])
+        await self._within_budget(billed, f"{provider}/{model}", ask())
+        return vectors
 
     async def _step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:
         return await run_step(context, call, function)

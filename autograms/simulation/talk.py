@@ -14,14 +14,14 @@ import orjson
 
 from autograms.autogram import Autogram
 from autograms.conversation.record import Memory, Prompt
-from autograms.errors import BudgetError, CredentialsError, ModelNameError, classify
+from autograms.errors import BudgetError, CredentialsError, ModelNameError, StorageError, classify
 from autograms.program.driver import drive
 from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
 
 __all__ = ["END_THE_SIMULATION", "Cast", "talk", "truncate"]
 
-END_THE_SIMULATION = (BudgetError, CredentialsError, ModelNameError)
+END_THE_SIMULATION = (BudgetError, CredentialsError, ModelNameError, StorageError)
 """What every conversation would meet."""
 
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from autograms.conversation.journal import Journal, gather_journal, part_journal, read_journal
@@ -76,3 +79,29 @@ def test_a_line_that_says_nothing_sensible_is_no_harm(tmp_path):
     path = tmp_path / "calls.journal"
     path.write_text('{"gathered": 3}\n{"n": 1}\n[1]\nnull\n')
     assert numbers(path) == [1]
+
+
+SMALL_DISK = """
+import resource, sys
+from pathlib import Path
+from autograms.conversation.journal import Journal
+from autograms.errors import StorageError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
+journal = Journal(Path(sys.argv[1]))
+for number in range(4):
+    try:
+        journal.append({"n": number, "text": "x" * 40})
+        print(number)
+    except StorageError as error:
+        print("refused" if "cannot be written" in str(error) and sys.argv[1] in str(error) else error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+journal.append({"n": 9})
+"""
+
+
+def test_what_could_not_be_written_whole_is_refused(tmp_path):
+    path = tmp_path / "calls.journal"
+    done = subprocess.run([sys.executable, "-c", SMALL_DISK, path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "1", "refused", "refused"]
+    assert numbers(path) == [0, 1, 9]

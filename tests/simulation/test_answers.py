@@ -1,6 +1,9 @@
 """By what an answer is found again, and which are there."""
 
 import functools
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -52,6 +55,32 @@ def test_what_is_no_plain_data_is_not_reused():
     assert key(Counter().next) is None
     assert key(lambda: opened) is None
     assert key(made(), object()) is None
+
+
+IN_ANOTHER_PROCESS = """
+import functools
+from autograms.simulation.answers import step_key
+
+def weather(place):
+    return place in {"Rome", "Paris", "Oslo", "Bern", "Lima"} or (place, 1) in {("a", 2), ("b", 3)}
+
+print(step_key("chatbot", functools.partial(weather, "Rome")))
+"""
+
+
+def test_a_step_has_the_same_key_in_every_process():
+    def key_with(seed):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert len({key_with(seed) for seed in ("1", "2", "3")}) == 1
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud800", {3: 2**70}, float("nan")])
+def test_any_plain_data_has_a_key(value):
+    assert key(made(), value) == key(made(), value)
+    assert key(made(), value) != key(made(), "Rome")
 
 
 def entries(*numbered):
