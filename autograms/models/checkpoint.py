@@ -120,9 +120,7 @@ class CheckpointModel:
             try:
                 self._answer(jobs)
             except BaseException as error:
-                for job in jobs:
-                    if not job.answer.done():
-                        job.answer.set_exception(error)
+                _fail(jobs, error)
 
     def _gather(self) -> None:
         """Wait a moment, as long as further requests arrive and the batch is not full."""
@@ -135,24 +133,30 @@ class CheckpointModel:
         if self._local is None:
             self._local = load_local(self.path, self._batch_size)
         prompts = self._render(jobs, self._local)
-        groups: dict[Generation, list[_Job]] = {}
-        choosing: list[_Job] = []
+        groups: dict[Generation | None, list[_Job]] = {}
         for job in jobs:
-            if job.answer.done():
-                continue
-            if job.request.kind == "choice":
-                choosing.append(job)
-            else:
-                groups.setdefault(job.generation, []).append(job)
-        self._choose(choosing, prompts, self._local)
+            if not job.answer.done():
+                groups.setdefault(None if job.request.kind == "choice" else job.generation, []).append(job)
         for generation, group in groups.items():
-            answers = self._local.generate([prompts[id(job)] for job in group], generation)
-            for job, written in zip(group, answers, strict=True):
-                prompt, tools = prompts[id(job)], job.request.params.get("tools")
-                called = self._local.called(prompt, written.tokens, tools) if tools else None
-                text, calls = called or (written.text, None)
-                reply = Reply(text, self.name, len(prompt), len(written.tokens), 0.0, tool_calls=calls)
-                job.answer.set_result(reply)
+            try:
+                if generation is None:
+                    self._choose(group, prompts, self._local)
+                else:
+                    self._write(group, generation, prompts, self._local)
+            except Exception as error:  # the other groups are other users' requests
+                _fail(group, error)
+
+    def _write(
+        self, jobs: list[_Job], generation: Generation, prompts: dict[int, list[int]], local: LocalModel
+    ) -> None:
+        """Answer jobs that agree in how to generate."""
+        answers = local.generate([prompts[id(job)] for job in jobs], generation)
+        for job, written in zip(jobs, answers, strict=True):
+            prompt, tools = prompts[id(job)], job.request.params.get("tools")
+            called = local.called(prompt, written.tokens, tools) if tools else None
+            text, calls = called or (written.text, None)
+            reply = Reply(text, self.name, len(prompt), len(written.tokens), 0.0, tool_calls=calls)
+            job.answer.set_result(reply)
 
     def _render(self, jobs: list[_Job], local: LocalModel) -> dict[int, list[int]]:
         """Return the prompts by job; a prompt that cannot be rendered fails its own job only."""
@@ -166,10 +170,14 @@ class CheckpointModel:
 
     def _choose(self, jobs: list[_Job], prompts: dict[int, list[int]], local: LocalModel) -> None:
         """Score the choices of all jobs together."""
-        offered = [local.completions(prompts[id(job)], job.request.messages, job.request.choices) for job in jobs]
-        pairs = [(prompts[id(job)], tokens) for job, each in zip(jobs, offered, strict=True) for tokens in each]
-        scores = iter(local.score(pairs))
-        for job, each in zip(jobs, offered, strict=True):
+        offered: list[tuple[_Job, list[list[int]]]] = []
+        for job in jobs:
+            try:
+                offered.append((job, local.completions(prompts[id(job)], job.request.messages, job.request.choices)))
+            except Exception as error:  # a template that refuses one choice fails its own job only
+                _fail([job], error)
+        scores = iter(local.score([(prompts[id(job)], tokens) for job, each in offered for tokens in each]))
+        for job, each in offered:
             own = [next(scores) for _ in each]
             best = own.index(max(own))
             weights = [math.exp(score - own[best]) for score in own]
@@ -183,3 +191,9 @@ class CheckpointModel:
                     [weight / sum(weights) for weight in weights],
                 )
             )
+
+
+def _fail(jobs: list[_Job], error: BaseException) -> None:
+    for job in jobs:
+        if not job.answer.done():
+            job.answer.set_exception(error)

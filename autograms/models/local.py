@@ -7,6 +7,7 @@ Everything here is synchronous and belongs to one thread. What does not belong h
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ __all__ = ["Generation", "LocalModel", "load_local", "loading_quietly"]
 
 _SMALL = 20_000_000
 """Parameters below which one thread is faster than several."""
+_COLDEST = 1e-5
+"""Temperature up to which the likeliest token is taken: divided by less, scores leave the range of numbers."""
 _WITHOUT_EFFECT = frozenset(
     ("frequency_penalty", "logit_bias", "n", "presence_penalty", "reasoning_effort", "response_format", "tool_choice")
 )
@@ -53,22 +56,37 @@ class Generation:
         """Read the chat API's keywords; those that a local model does not have are warned about.
 
         Raises:
-            ModelError: Where a value has the wrong form.
+            ModelError: Where a value has the wrong form, or is out of its range.
         """
         for name in sorted(_WITHOUT_EFFECT.intersection(params)):
             if params[name] not in (None, 0, 1, [], {}):
                 warnings.warn(f"{name}= has no effect on a local checkpoint", stacklevel=3)
         stop = params.get("stop") or ()
+        limits = (params.get("max_completion_tokens"), params.get("max_tokens"), max_tokens)
         try:
-            return cls(
-                int(params.get("max_completion_tokens") or params.get("max_tokens") or max_tokens),
+            generation = cls(
+                int(next(limit for limit in limits if limit is not None)),
                 float(params.get("temperature") or 0.0),
                 1.0 if params.get("top_p") is None else float(params["top_p"]),
                 (stop,) if isinstance(stop, str) else tuple(stop),
                 None if params.get("seed") is None else int(params["seed"]),
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"a keyword of the chat API has the wrong form: {error}") from None
+        generation._check()
+        return generation
+
+    def _check(self) -> None:
+        """Refuse here what would fail, or be taken for something else, inside of transformers."""
+        for name, fits, expected in (
+            ("max_tokens", self.max_tokens >= 1, "1 or more"),
+            ("temperature", 0 <= self.temperature < math.inf, "a number, 0 or more"),
+            ("top_p", 0 <= self.top_p <= 1, "a number from 0 to 1"),
+            ("stop", all(isinstance(text, str) and text for text in self.stop), "texts that are not empty"),
+            ("seed", self.seed is None or -(2**63) <= self.seed < 2**64, "a whole number of 64 bits"),
+        ):
+            if not fits:
+                raise ModelError(f"{name}={getattr(self, name)!r} cannot be asked of a model; expected {expected}")
 
 
 class Written(NamedTuple):
@@ -261,8 +279,8 @@ class LocalModel:
         ids, mask = self._padded(prompts)
         width = ids.shape[1]
         room = generation.max_tokens if self._context is None else min(generation.max_tokens, self._context - width)
-        options: dict[str, Any] = {"do_sample": generation.temperature > 0}
-        if generation.temperature > 0:
+        options: dict[str, Any] = {"do_sample": generation.temperature > _COLDEST}
+        if generation.temperature > _COLDEST:
             options |= {"temperature": generation.temperature, "top_p": generation.top_p, "top_k": 0}
         if generation.stop:
             options |= {"stop_strings": list(generation.stop), "tokenizer": self._tokenizer}

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 import orjson
 
+from autograms.errors import ModelError
 from autograms.models.base import Model, Request, read_output
+from autograms.models.local import Generation
 from autograms.serving.chat_api import Answer, ChatRequest, RequestError
 from autograms.serving.conversations import Conversations
 
@@ -114,7 +116,10 @@ class ModelTalker:
         if not request.messages:
             raise RequestError("'messages' is empty; a model needs something to answer")
         params = {name: request.params[name] for name in _PASSED_ON if request.params.get(name) is not None}
-        limit = params.get("max_completion_tokens") or params.get("max_tokens") or self._max_tokens
+        try:
+            limit = Generation.from_params(params, max_tokens=self._max_tokens).max_tokens
+        except ModelError as error:
+            raise RequestError(str(error)) from None
         schema = _schema(request.params.get("response_format"))
         wanted = Request("text" if schema is None else "object", request.messages, schema=schema, params=params)
         wanted.params["max_tokens"] = limit
@@ -124,7 +129,7 @@ class ModelTalker:
             self.name,
             reply.input_tokens,
             reply.output_tokens,
-            cut=reply.output_tokens >= int(limit),
+            cut=reply.output_tokens >= limit,
         )
 
     async def close(self) -> None:

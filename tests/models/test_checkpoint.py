@@ -15,6 +15,7 @@ from autograms.models.local import Generation
 TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}"
+    "{% if message['content'] == 'forbidden' %}{{ raise_exception('not that') }}{% endif %}"
     "<|{{ message['role'] }}|>"
     "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}<|end|>{% endgeneration %}"
     "{% else %}{{ message['content'] }}<|end|>{% endif %}"
@@ -190,6 +191,14 @@ def test_messages_that_the_template_refuses_fail_alone(model: CheckpointModel) -
     assert "no tools here" in str(bad)
 
 
+def test_a_choice_that_the_template_refuses_fails_alone(model: CheckpointModel) -> None:
+    choices = {"kind": "choice", "choices": ["yes", "no"]}
+    good, bad = gather(model, asked("Hello", **choices), asked("Hello", **choices | {"choices": ["yes", "forbidden"]}))
+    assert isinstance(good, Reply)
+    assert isinstance(bad, ModelError)
+    assert "not that" in str(bad)
+
+
 def test_a_prompt_beyond_the_context_is_not_cut(model: CheckpointModel) -> None:
     with pytest.raises(ModelError, match=f"the model's context {CONTEXT}"):
         one(model, asked("word " * 400))
@@ -282,3 +291,52 @@ def test_a_model_without_a_template_is_refused(folder: Path, tmp_path: Path) -> 
 def test_wrong_keywords_are_errors(params: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="wrong form"):
         Generation.from_params(params, max_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"top_p": 5}, "top_p=5.0 .* from 0 to 1"),
+        ({"top_p": math.nan}, "top_p=nan .* from 0 to 1"),
+        ({"temperature": -1}, "temperature=-1.0 .* 0 or more"),
+        ({"temperature": math.inf}, "temperature=inf .* 0 or more"),
+        ({"max_tokens": 0}, "max_tokens=0 .* 1 or more"),
+        ({"max_completion_tokens": -3}, "max_tokens=-3 .* 1 or more"),
+        ({"stop": ["end", ""]}, "stop=.* not empty"),
+        ({"stop": [1]}, "stop=.* texts"),
+        ({"seed": 2**64}, "seed=18446744073709551616 .* 64 bits"),
+    ],
+)
+def test_keywords_out_of_range_are_errors(params: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ModelError, match=expected):
+        Generation.from_params(params, max_tokens=5)
+
+
+def test_keywords_without_value_are_the_defaults() -> None:
+    names = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed")
+    assert Generation.from_params(dict.fromkeys(names), max_tokens=5) == Generation(5)
+
+
+def test_a_temperature_of_nearly_nothing_is_the_likeliest_answer(model: CheckpointModel) -> None:
+    cold = one(model, asked("Hello", params={"temperature": 1e-40, "seed": 1}))
+    assert cold.text == one(model, asked("Hello")).text
+
+
+def test_a_group_that_fails_fails_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = CheckpointModel(folder, max_tokens=2)
+    one(model, asked("load"))
+    assert model._local is not None
+    generate = model._local._generate
+
+    def failing(prompts: Any, generation: Generation) -> Any:
+        if generation.seed == 13:
+            raise RuntimeError("out of memory")
+        return generate(prompts, generation)
+
+    monkeypatch.setattr(model._local, "_generate", failing)
+    bad, text, choice = gather(
+        model, asked("one", params={"seed": 13}), asked("two"), asked("three", kind="choice", choices=["yes", "no"])
+    )
+    assert str(bad) == "out of memory"
+    assert isinstance(text, Reply)
+    assert isinstance(choice, Reply)

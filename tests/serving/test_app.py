@@ -361,6 +361,21 @@ def test_a_model_alone_answers_in_json_where_it_is_asked_to() -> None:
     serving(app, use)
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"), [({"top_p": 5}, "top_p=5.0"), ({"max_tokens": "many"}, "'many'"), ({"max_tokens": 0}, "1 or")]
+)
+def test_a_model_alone_refuses_keywords_that_cannot_be(fields: dict[str, Any], told: str) -> None:
+    app, model = model_app(["hello there"])
+
+    async def use(client: TestClient) -> None:
+        status, data = await say(client, "Hi", **fields)
+        assert (status, data["error"]["type"]) == (400, "invalid_request_error")
+        assert told in data["error"]["message"]
+        assert model.requests == []
+
+    serving(app, use)
+
+
 def test_a_model_alone_needs_a_message() -> None:
     app, _ = model_app([])
 
