@@ -6,13 +6,13 @@ running where going on would waste money. What does not belong here: the tests o
 """
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
 
+from autograms.conversation.failures import alike, most_frequent
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.stamps import Verdict
 
@@ -57,21 +57,15 @@ def memory_verdicts(memories: "Sequence[Memory]") -> tuple[Verdict, ...]:
     """Return what the checks of ``conversation_memories`` find."""
     failed = [memory for memory in memories if memory.status == "failed"]
     completed = sum(memory.status == "completed" for memory in memories)
-    reasons = Counter(_reason(memory) for memory in failed).most_common(3)
     told = f"{len(failed)} of {len(memories)} conversations failed"
-    if reasons:
-        listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+    if failed:
+        listed = most_frequent(alike(failed), quoting=False)  # what they said may quote prompts and answers
         told += f"; most often: {listed}. The column error_message of the table has what they said"
+    finished = f"{completed} of {len(memories)} conversations were completed"
     return (
-        Verdict("some_completed", completed > 0, f"{completed} of {len(memories)} conversations were completed"),
+        Verdict("some_completed", completed > 0, finished if completed or not failed else f"{finished}: {told}"),
         Verdict("few_failed", len(failed) <= _MOST_FAILURES * len(memories), told, error=False),
     )
-
-
-def _reason(memory: "Memory") -> str:
-    """Return why a conversation failed, without its message: that may quote prompts and answers, and this is logged."""
-    side = f" of the {memory.error_side}" if memory.error_side else ""
-    return f"{memory.error}{side}" + (f" at {memory.error_place}" if memory.error_place else "")
 
 
 def sft_checks() -> list[dg.AssetCheckSpec]:

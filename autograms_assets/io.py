@@ -48,7 +48,8 @@ class ParquetIOManager(dg.UPathIOManager):
             asset = context.asset_key.to_user_string()
             partition = f" for {context.asset_partition_key!r}" if context.has_asset_partitions else ""
             raise dg.Failure(
-                f"{asset} has nothing stored{partition}: {stored.path} does not exist; materialize {asset} first",
+                f"{asset} has nothing stored{partition}: {stored.path} does not exist; materialize {asset} first, or "
+                f"{context.op_def.name} with all that it needs: --select '*{context.op_def.name}'",
                 allow_retries=False,
             )
         return _in_form(stored, context.dagster_type.typing_type)

@@ -103,6 +103,7 @@ class _Job:
         on_progress = _every(_SECONDS_BETWEEN_LINES, self.request.log.info)
         with _told_of_batches(self.name, paid["journal"], self.request.log.warning):
             simulation = simulator.run(scenarios, budget=budget, on_progress=on_progress, **paid)
+        self.request.log.info(simulation.told())
         memories = simulation.memories
         table = memories_to_table(memories)
         keep_replaced(paid["journal"], paid["previous"], memories)

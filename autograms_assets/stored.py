@@ -84,7 +84,7 @@ class Stored:
         """
         try:
             with self.path.open("rb") as file:
-                return pq.read_table(file)
+                return pq.ParquetFile(file).read()  # read_table leaves a thread that may abort a process that ends
         except pa.ArrowException as error:
             raise RecordError(f"{self.path} is not a whole Parquet file ({error}); {_DAMAGED}") from None
 

@@ -79,7 +79,7 @@ def _table(path: Path | UPath) -> pa.Table:
     import pyarrow.parquet as pq
 
     with path.open("rb") as source:
-        return pq.read_table(source)
+        return pq.ParquetFile(source).read()
 
 
 def _facts(

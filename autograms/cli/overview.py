@@ -9,10 +9,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autograms.cli.orchestration import ASSETS, MODULE, environment, storage_root
+from autograms.conversation.failures import Failing, alike
 from autograms.errors import ProgramFileError, RecordError, SettingsError
 from autograms.settings import Project
 from autograms.settings.chatbots import problem_of
@@ -20,7 +22,9 @@ from autograms.settings.chatbots import problem_of
 if TYPE_CHECKING:
     from upath import UPath
 
-__all__ = ["Measured", "measured", "print_autogram", "print_project"]
+__all__ = ["Measured", "failures", "measured", "print_autogram", "print_project"]
+
+_MOST_TOLD = 5
 
 Measured = list[tuple[str, str]]
 """Rows of what was measured: the name, and the figure as text."""
@@ -54,6 +58,8 @@ def print_autogram(name: str) -> None:
         table.add_row(*row)
     console.print(table)
     console.print(_assets_table(storage, name, _history(name)))
+    for failing in failures(storage, name):
+        print(f"{failing.count} failed: {failing.told()}")
     report = storage / "evaluation" / name / "report.md"
     if report.is_file():
         print(f"report: {report}")
@@ -102,23 +108,48 @@ def _counts(storage: Path | UPath, name: str) -> Iterator[tuple[str, str]]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    from autograms.conversation.parquet import read_table
+
+    memories = _place(storage, "conversation_memories", name)
+    if memories.is_file():
+        table = read_table(memories, columns=["status", "calls"])
+        failed = table["status"].to_pylist().count("failed")
+        calls = pc.sum(pc.list_value_length(table["calls"])).as_py() or 0
+        yield "conversations", f"{table.num_rows}" + (f" ({failed} failed)" if failed else "")
+        yield "calls", str(calls)
     try:
-        memories = _place(storage, "conversation_memories", name)
-        if memories.is_file():
-            with memories.open("rb") as source:
-                table = pq.read_table(source, columns=["status", "calls"])
-            failed = table["status"].to_pylist().count("failed")
-            calls = pc.sum(pc.list_value_length(table["calls"])).as_py() or 0
-            yield "conversations", f"{table.num_rows}" + (f" ({failed} failed)" if failed else "")
-            yield "calls", str(calls)
         for asset, title in (("sft_dataset", "SFT rows"), ("dpo_dataset", "DPO pairs")):
             file = _place(storage, asset, name)
             if file.is_file():
                 with file.open("rb") as source:
-                    splits = pq.read_table(source, columns=["split"])["split"].to_pylist()
+                    splits = pq.ParquetFile(source).read(columns=["split"])["split"].to_pylist()
                 yield title, f"{len(splits)} ({splits.count('validation')} held out)"
     except pa.ArrowException as error:
         raise RecordError(f"a table of {name!r} in {storage} is damaged ({error}); materialize it again") from None
+
+
+@dataclass(slots=True)
+class _Row:
+    status: str
+    error: str | None
+    error_message: str | None
+    error_place: str | None
+    error_side: str | None
+
+
+def failures(storage: Path | UPath, name: str) -> list[Failing]:
+    """Return why conversations of an autogram failed, as they are stored, the most frequent first.
+
+    Raises:
+        RecordError: Where the table is damaged.
+    """
+    from autograms.conversation.parquet import read_table
+
+    file = _place(storage, "conversation_memories", name)
+    if not file.is_file():
+        return []
+    rows = read_table(file, columns=[field.name for field in fields(_Row)]).to_pylist()
+    return alike(row for row in (_Row(**row) for row in rows) if row.status == "failed")[:_MOST_TOLD]
 
 
 def _metrics(path: Path | UPath) -> dict[str, Any]:

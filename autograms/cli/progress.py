@@ -1,18 +1,15 @@
-"""What people watch while conversations are simulated: a bar in a terminal, and a closing line everywhere."""
+"""What people watch while conversations are simulated: a bar in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from autograms.models.prices import cost_text
-
 if TYPE_CHECKING:
-    from autograms.conversation.record import Memory
     from autograms.simulation.simulator import Progress
 
-__all__ = ["ProgressBar", "closing_line", "progress_bar"]
+__all__ = ["ProgressBar", "progress_bar"]
 
 
 class ProgressBar:
@@ -35,7 +32,7 @@ class ProgressBar:
 
     def __call__(self, progress: Progress) -> None:
         """Show the state of a simulation."""
-        self._bar.update(self._task, completed=progress.finished, total=progress.total, counts=_counts(progress))
+        self._bar.update(self._task, completed=progress.finished, total=progress.total, counts=progress.told())
 
     def start(self) -> None:
         """Begin to draw, where stderr is a terminal."""
@@ -57,24 +54,3 @@ def progress_bar(total: int) -> Iterator[ProgressBar]:
         yield bar
     finally:
         bar.stop()
-
-
-def closing_line(memories: Sequence[Memory], progress: Progress) -> str:
-    """Return what a simulation did, in one line."""
-    supervised = sum(call.supervised for memory in memories for call in memory.calls)
-    answers = f" · {supervised} answered by supervisors" if supervised else ""
-    return f"{progress.total} conversations in {progress.seconds:.1f} s: {_counts(progress)}{answers}"
-
-
-def _counts(progress: Progress) -> str:
-    parts = [f"{progress.calls} calls"]
-    if progress.reused:
-        parts.append(f"{progress.paid} paid, {progress.reused} reused")
-    parts.append(f"{progress.input_tokens + progress.output_tokens} tokens")
-    parts.append(cost_text(progress.cost_usd, progress.unpriced))
-    parts.append(f"{progress.failed} failed")
-    if progress.faults:
-        parts.append(f"{progress.faults} with faults of the user's program")
-    if progress.batches:
-        parts.append(progress.batches)
-    return " · ".join(parts)

@@ -42,6 +42,11 @@ class RunLog:
         for line in lines:
             self._line(line.rstrip("\n"))
 
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The assets that failed with a clear message."""
+        return tuple(self._failures)
+
     def close(self, status: int) -> int:
         """Tell what failed, once.
 

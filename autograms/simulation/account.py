@@ -8,6 +8,7 @@ from pathlib import Path
 from autograms.conversation.journal import Journal
 from autograms.errors import SettingsError
 from autograms.models.base import Reply
+from autograms.models.prices import cost_text
 from autograms.simulation.answers import entry_of
 from autograms.simulation.budget import Budget, Purse
 from autograms.simulation.in_flight import batches_of
@@ -51,6 +52,20 @@ class Progress:
     unpriced: int = 0
     seconds: float = 0.0
     batches: str = ""
+
+    def told(self) -> str:
+        """Return the counts of calls, tokens, cost and failures as one text."""
+        parts = [f"{self.calls} calls"]
+        if self.reused:
+            parts.append(f"{self.paid} paid, {self.reused} reused")
+        parts.append(f"{self.input_tokens + self.output_tokens} tokens")
+        parts.append(cost_text(self.cost_usd, self.unpriced))
+        parts.append(f"{self.failed} failed")
+        if self.faults:
+            parts.append(f"{self.faults} with faults of the user's program")
+        if self.batches:
+            parts.append(self.batches)
+        return " · ".join(parts)
 
 
 @dataclass(slots=True)

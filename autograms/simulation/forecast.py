@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from autograms.conversation.failures import Failing
 from autograms.conversation.record import Call, Memory
 from autograms.conversation.tool_calls import TOOL
 from autograms.models.base import Reply, Request
@@ -22,7 +23,7 @@ from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT
 from autograms.simulation.talk import Cast, talk
 
-__all__ = ["Expected", "Failing", "Forecast", "asked", "expected_of"]
+__all__ = ["Expected", "Forecast", "asked", "expected_of"]
 
 _SAMPLE = 50
 """Earlier conversations that speak for one that was never simulated."""
@@ -50,42 +51,6 @@ class Expected:
     read: int
     written: int
     key: str = ""
-
-
-@dataclass(slots=True)
-class Failing:
-    """Conversations that fail alike: with the same exception, at the same line.
-
-    Attributes:
-        error: The exception's class name.
-        place: ``file:line`` in the program, ``None`` where it was not on the stack.
-        message: The first one's message, which may quote what the program was told.
-        count: How many they are.
-    """
-
-    error: str
-    place: str | None
-    message: str
-    count: int = 0
-
-    def told(self, *, quoting: bool = True) -> str:
-        """Return what failed, and where, as a text.
-
-        Args:
-            quoting: Whether the message is part of it.
-        """
-        message = f": {self.message}" if quoting and self.message != self.error else ""
-        return f"{self.error}{f' at {self.place}' if self.place else ''}{message}"
-
-    @staticmethod
-    def note(memory: Memory, among: list[Failing]) -> None:
-        """Count a failed conversation among those that fail alike."""
-        error = memory.error or "failed"
-        alike = next((each for each in among if (each.error, each.place) == (error, memory.error_place)), None)
-        if alike is None:
-            alike = Failing(error, memory.error_place, memory.error_message or "")
-            among.append(alike)
-        alike.count += 1
 
 
 class Forecast:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from autograms.autogram import Autogram
+from autograms.conversation.failures import Failing
 from autograms.conversation.garbage import collecting_seldom
 from autograms.conversation.journal import read_journal
 from autograms.conversation.record import Call, Memory
@@ -26,7 +27,7 @@ from autograms.simulation.account import Account, Progress
 from autograms.simulation.answers import Answers, cache_key
 from autograms.simulation.branching import branch_points
 from autograms.simulation.budget import Budget
-from autograms.simulation.forecast import Expected, Failing, Forecast, asked, expected_of
+from autograms.simulation.forecast import Expected, Forecast, asked, expected_of
 from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.simulator import USERBOT_FAULT, Simulator

@@ -59,6 +59,13 @@ class Simulation:
     memories: list[Memory]
     progress: Progress
 
+    def told(self) -> str:
+        """Return what the simulation did, in one line."""
+        supervised = sum(call.supervised for memory in self.memories for call in memory.calls)
+        answers = f" · {supervised} answered by supervisors" if supervised else ""
+        counts = f"{self.progress.total} conversations in {self.progress.seconds:.1f} s"
+        return f"{counts}: {self.progress.told()}{answers}"
+
 
 class Simulator:
     """Simulates conversations between a chatbot and a userbot.

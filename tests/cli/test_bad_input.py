@@ -50,7 +50,7 @@ def test_userbot_that_raises(run: Run, chatbot: Path, tmp_path: Path, folder: Pa
     scenarios = tmp_path / "one.json"
     scenarios.write_text('[{"num_turns": 1, "user_goes_first": true}]')
     ended = simulate(run, chatbot, folder, "--userbot_file", path, "--simulation_list_file", scenarios)
-    assert_one_message(ended, "every conversation failed", "userbot", "angry.py:4", "ValueError: no")
+    assert_one_message(ended, "every conversation failed", "ValueError of the userbot at", "angry.py:4: no")
     assert not folder.exists()
 
 

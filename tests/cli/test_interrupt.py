@@ -172,7 +172,7 @@ def test_an_interrupted_materialization_keeps_calls_and_steps(
     send(process.pid, number)
     _, errors = process.communicate(timeout=120)
     assert_closed(process, errors, number)
-    checkpoint = read_until(waiting, "resumed").split("checkpoint-")[-1]
+    checkpoint = read_until(waiting, "from checkpoint-").split("checkpoint-")[-1]
     assert int(checkpoint) >= 60
     send(waiting.pid, number)
     _, errors = waiting.communicate(timeout=120)

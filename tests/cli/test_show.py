@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from autograms.cli.overview import measured
+from autograms.cli.overview import failures, measured
 from autograms.conversation.parquet import write_memories
 from autograms.errors import RecordError
 from tests.cli.conftest import Run, assert_one_message
@@ -38,6 +38,20 @@ def test_counts_and_figures(storage: Path) -> None:
     assert rows["held-out loss, before and after"] == "6.900 -> 0.010"
     assert rows["held-out exact match, before and after"] == "0.000 -> 0.950"
     assert rows["preference margin"] == "4.500"
+
+
+def test_why_conversations_failed(tmp_path: Path) -> None:
+    whole, *failed = desk_memories(4)
+    for memory in failed:
+        memory.status, memory.error, memory.error_message = "failed", "KeyError", f"'{memory.scenario}'"
+        memory.error_place, memory.error_side = "chatbots/bot.py:7", "chatbot"
+    failed[0].error = "ValueError"
+    write_memories(tmp_path / "conversation_memories/bot.parquet", [whole, *failed])
+    assert [(each.count, each.error, each.place) for each in failures(tmp_path, "bot")] == [
+        (2, "KeyError", "chatbots/bot.py:7"),
+        (1, "ValueError", "chatbots/bot.py:7"),
+    ]
+    assert failures(tmp_path, "another") == []
 
 
 def test_nothing_stored(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_what_would_fail_is_told_apart(simulator):
     assert (first.error, first.message, first.count) == ("KeyError", "'A'", 2)
     assert all(each.place and "bot.py:" in each.place for each in found.failures)
     rows = [much for what, much in found.rows() if what == "would fail"]
-    assert [row.split(" at ")[0] for row in rows] == ["2: KeyError", "1: AddressError"]
+    assert [row.split(" of ")[0] for row in rows] == ["2: KeyError", "1: AddressError"]
     assert "'A'" in rows[0]
     assert "'A'" not in found.as_markdown()
     again = plan(bot, scenarios, previous=bot.run(scenarios).memories)

@@ -52,7 +52,7 @@ def branch(
         --userbot_file my_project/userbots/visitor.py --at reply_instruction#-1 --n 4
     """
     from autograms.cli.programs import open_cast, open_model
-    from autograms.cli.progress import closing_line, progress_bar
+    from autograms.cli.progress import progress_bar
     from autograms.cli.results import read_results
     from autograms.conversation.parquet import read_memories, write_memories
     from autograms.simulation.branching import Branches
@@ -80,7 +80,7 @@ def branch(
     write_memories(table, made.memories)
     if not made.progress.truncated:
         journal.unlink(missing_ok=True)
-    print(closing_line(made.memories, made.progress))
+    print(made.told())
     print(f"wrote {table}: {len(made.memories)} branches")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,7 +51,19 @@ def materialize(
     if status or verbose:
         raise typer.Exit(status or run_module(arguments, kept=_KEPT))
     log = RunLog()
-    raise typer.Exit(log.close(run_module(arguments, feed=log.feed, kept=_KEPT)))
+    status = log.close(run_module(arguments, feed=log.feed, kept=_KEPT))
+    if "conversation_memories" in log.failed:
+        _tell_failures(name)
+    raise typer.Exit(status)
+
+
+def _tell_failures(name: str) -> None:
+    """Say why conversations failed: what they said is stored, and never in Dagster's log."""
+    from autograms.cli.orchestration import storage_root
+    from autograms.cli.overview import failures
+
+    for failing in failures(storage_root(), name):
+        print(f"{failing.count} failed: {failing.told()}", file=sys.stderr)
 
 
 def _check(project: Project, name: str) -> None:

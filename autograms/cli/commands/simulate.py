@@ -17,11 +17,13 @@ from autograms.errors import ProgramError, ScenarioError
 if TYPE_CHECKING:
     from autograms.conversation.record import Memory
     from autograms.simulation.scenarios import Scenario
-    from autograms.simulation.simulator import Progress
+    from autograms.simulation.simulator import Simulation
 
 __all__ = ["simulate"]
 
 _EXAMPLES = 5
+_MOST_TOLD = 5
+"""Kinds of failures that the closing report tells of."""
 
 
 class Fault(StrEnum):
@@ -178,7 +180,7 @@ def simulate(
     write_results(save_dir, simulation.memories)
     if not simulation.progress.truncated:
         (save_dir / JOURNAL).unlink(missing_ok=True)
-    _report(simulation.memories, simulation.progress, save_dir)
+    _report(simulation, save_dir)
 
 
 def _listed(file: Path, num_turns: int, seed: int, *, skip_bad: bool, sample: int | None) -> list[Scenario]:
@@ -225,26 +227,23 @@ def _notice_offline(model: str) -> None:
 
 def _refuse_complete_failure(memories: list[Memory]) -> None:
     """Refuse results of which every conversation failed: they hold nothing to train on, and one mistake made them."""
+    from autograms.conversation.failures import alike, most_frequent
+
     failed = [memory for memory in memories if memory.status == "failed"]
     if not failed or len(failed) < len(memories):
         return
     raise ProgramError(
-        f"every conversation failed ({len(failed)}), nothing was written; the first: {_failure(failed[0])}"
+        f"every conversation failed ({len(failed)}), nothing was written; most often: {most_frequent(alike(failed))}"
     )
 
 
-def _failure(memory: Memory) -> str:
-    side = "userbot" if memory.error_side == "user" else "chatbot"
-    place = f" at {memory.error_place}" if memory.error_place else ""
-    return f"{side}{place}: {memory.error}: {memory.error_message}"
+def _report(simulation: Simulation, save_dir: Path) -> None:
+    from autograms.conversation.failures import alike
 
-
-def _report(memories: list[Memory], progress: Progress, save_dir: Path) -> None:
-    from autograms.cli.progress import closing_line
-
-    print(closing_line(memories, progress))
-    for memory in [memory for memory in memories if memory.status == "failed"][:5]:
-        print(f"failed: scenario {memory.scenario}: {_failure(memory)}", file=sys.stderr)
+    memories, progress = simulation.memories, simulation.progress
+    print(simulation.told())
+    for failing in alike(memory for memory in memories if memory.status == "failed")[:_MOST_TOLD]:
+        print(f"{failing.count} failed: {failing.told()}", file=sys.stderr)
     if progress.truncated:
         print(
             f"the budget is spent: {progress.truncated} conversations are not finished; the same command with "
