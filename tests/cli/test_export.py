@@ -66,6 +66,7 @@ def test_damaged_metrics_are_named(run: Run, storage: Path, tmp_path: Path) -> N
 @pytest.mark.usefixtures("storage")
 def test_it_goes_to_a_hub_under_the_autograms_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_test")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with fake_hub() as hub:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)

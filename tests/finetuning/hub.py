@@ -1,4 +1,7 @@
-"""A hub on loopback that speaks as much of the Hugging Face hub's API as an upload needs."""
+"""A hub on loopback that speaks as much of the Hugging Face hub's API as an upload needs.
+
+Weights go up by git LFS, as to a hub without Xet, whose protocol is not spoken here.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ class FakeHub:
     def __init__(self) -> None:
         self.url = ""
         self.files: dict[str, bytes] = {}
+        self.large: dict[str, bytes] = {}
         self.cards: list[str] = []
         self.created: list[dict[str, Any]] = []
         self.keys: set[str | None] = set()
@@ -37,17 +41,35 @@ class FakeHub:
         if "/preupload/" in path:
             files = json.loads(body)["files"]
             return 200, {
-                "files": [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in files]
+                "files": [
+                    {"path": file["path"], "uploadMode": _mode(file["path"]), "shouldIgnore": False} for file in files
+                ]
             }
         if "/commit/" in path:
             for line in body.splitlines():
                 entry = json.loads(line)
+                value = entry["value"]
                 if entry["key"] == "file":
-                    self.files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+                    self.files[value["path"]] = base64.b64decode(value["content"])
+                elif entry["key"] == "lfsFile":
+                    self.files[value["path"]] = self.large[value["oid"]]
             return 200, {"commitOid": "c0ffee", "commitUrl": f"{self.url}/team/desk/commit/c0ffee"}
+        if path.endswith(".git/info/lfs/objects/batch"):
+            return 200, {"transfer": "basic", "objects": [self._upload(each) for each in json.loads(body)["objects"]]}
+        if method == "PUT" and path.startswith("/large/"):
+            self.large[path.removeprefix("/large/")] = body
+            return 200, {}
         if method == "GET" and path.startswith("/api/models/"):
             return 200, {"id": "team/desk", "sha": "c0ffee", "siblings": []}
         return 404, {"error": f"no such thing: {method} {path}"}
+
+    def _upload(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        return {**wanted, "actions": {"upload": {"href": f"{self.url}/large/{wanted['oid']}"}}}
+
+
+def _mode(path: str) -> str:
+    """Return how the hub wants a file: weights apart from the commit, by their hash."""
+    return "lfs" if path.endswith(".safetensors") else "regular"
 
 
 @contextmanager
@@ -64,11 +86,15 @@ def fake_hub() -> Iterator[FakeHub]:
         def do_POST(self) -> None:
             self._serve()
 
+        def do_PUT(self) -> None:
+            self._serve()
+
         def log_message(self, *args: Any) -> None:
             pass
 
         def _serve(self) -> None:
-            hub.keys.add(self.headers.get("Authorization"))
+            if not self.path.startswith("/large/"):  # an address that the hub made for one upload
+                hub.keys.add(self.headers.get("Authorization"))
             status, value = hub.answer(self.command, self.path.partition("?")[0], self._body())
             text = json.dumps(value).encode()
             self.send_response(status)

@@ -134,6 +134,7 @@ def test_a_folder_without_merged_weights_is_refused(model: Path, tmp_path: Path)
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("HF_TOKEN", "hf_test")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # the suite's own setting, read at import
     return "hf_test"
 
@@ -153,6 +154,7 @@ def test_a_push_uploads_every_file_with_the_key(exported: Path, key: str) -> Non
         assert hub.files == {path.name: path.read_bytes() for path in exported.iterdir()}
         assert hub.created[0]["visibility"] == "private"
         assert hub.keys == {f"Bearer {key}"}
+        assert list(hub.large.values()) == [(exported / "model.safetensors").read_bytes()]
 
 
 def test_without_a_key_nothing_is_asked(exported: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
