@@ -7,6 +7,7 @@ commands.
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ from autograms.cli.commands.sync import sync
 from autograms.cli.complaints import complain
 from autograms.cli.processes import Interrupted
 from autograms.errors import AutogramsError
+from autograms.finetuning.stopping import terminations_interrupt
 
 __all__ = ["COMMANDS", "build_app", "main", "run"]
 
@@ -116,6 +118,15 @@ def main(argv: Sequence[str] | None = None, *, only: str | None = None, program:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments and only is None:
         arguments = ["--help"]
+    with terminations_interrupt() as asked:
+        status = _status_of(arguments, only, program)
+        if status == _INTERRUPTED:
+            print("interrupted", file=sys.stderr)
+            return 128 + (asked.signal or signal.SIGINT)
+    return status
+
+
+def _status_of(arguments: list[str], only: str | None, program: str) -> int:
     try:
         with _plain_warnings():
             status = build_app(only)(args=arguments, prog_name=program, standalone_mode=False)
@@ -125,14 +136,12 @@ def main(argv: Sequence[str] | None = None, *, only: str | None = None, program:
         command = context.command_path if (context := getattr(error, "ctx", None)) is not None else program
         return complain(f"{error.format_message()} (see {command} --help)")
     except (KeyboardInterrupt, typer.Abort):
-        status = _INTERRUPTED
+        return _INTERRUPTED
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return stop.status
     except OSError as error:
         return complain(f"{error.strerror or error}: {error.filename or 'the operating system refused'}")
-    if status == _INTERRUPTED:
-        print("interrupted", file=sys.stderr)
     return status if isinstance(status, int) else 0
 
 

@@ -54,17 +54,25 @@ class StopRequest:
 
 
 @contextmanager
-def terminations_interrupt() -> Iterator[None]:
-    """Let SIGTERM interrupt the caller as Ctrl-C does, so that what it started is stopped with it."""
+def terminations_interrupt() -> Iterator[StopRequest]:
+    """Let SIGTERM interrupt the caller as Ctrl-C does, so that what it started is stopped with it.
+
+    Yields:
+        What came: its ``signal`` is SIGTERM where that interrupted the block.
+    """
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
+        yield stop
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        stop.signal = number
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)  # an event loop has its own way to end at one
 
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        yield stop
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

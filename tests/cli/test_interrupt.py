@@ -27,7 +27,8 @@ def chatbot():
 """
 
 
-def test_an_interrupted_simulation_goes_on(tmp_path: Path, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_simulation_goes_on(tmp_path: Path, endpoint: Endpoint, number: signal.Signals) -> None:
     endpoint.script(latency=0.05)
     (tmp_path / "talker.py").write_text(PROGRAM)
     (tmp_path / "keys.json").write_text('{"openai": "x"}')
@@ -41,11 +42,9 @@ def test_an_interrupted_simulation_goes_on(tmp_path: Path, endpoint: Endpoint) -
     while not (journal.exists() and len(journal.read_bytes().splitlines()) >= 10):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         time.sleep(0.02)
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
-    assert time.monotonic() - began < 2
-    assert process.returncode == 130
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
     assert "goes on from there\ninterrupted\n" in errors
     assert "Traceback" not in errors
     assert [path.name for path in (tmp_path / "d").iterdir()] == ["calls.journal"]
