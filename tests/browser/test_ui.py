@@ -65,3 +65,13 @@ def test_materializing_again_reuses(page: Page, ui: str) -> None:
     open_metadata(page, ui, "conversation_memories", "kiosk")
     expect_row(page, "reused", "true")
     expect_row(page, "conversations", "10")
+
+
+def test_force_in_the_launchpad_makes_it_again(page: Page, ui: str) -> None:
+    from playwright.sync_api import expect
+
+    launch_in_launchpad(page, ui, "autogram", "kiosk", force=True)
+    expect(seen(page, "Success")).to_be_visible()
+    open_metadata(page, ui, "autogram", "kiosk")
+    expect_row(page, "reused", "false")
+    expect_row(page, "made because", "forced")

@@ -34,14 +34,27 @@ def open_graph(page: Page, url: str) -> None:
     page.get_by_role("menuitem").first.wait_for(state="hidden")
 
 
-def launch_in_launchpad(page: Page, url: str, asset: str, partition: str) -> None:
-    """Open an asset's launchpad, choose a partition there and materialize it; the page is the run's afterwards."""
+def launch_in_launchpad(page: Page, url: str, asset: str, partition: str, *, force: bool = False) -> None:
+    """Open an asset's launchpad, choose a partition there and materialize it; the page is the run's afterwards.
+
+    Args:
+        page: The browser's page.
+        url: The UI's address.
+        asset: The asset.
+        partition: The partition.
+        force: Write ``force: true`` into the configuration, by the help that the launchpad shows beside it.
+    """
     page.goto(f"{url}/assets/{asset}")
     more = page.get_by_role("button", name="Materialize").first.locator("xpath=following::button[1]")
     _choose(page, more, page.get_by_role("menuitem", name="Open launchpad"))
     launchpad = page.get_by_role("dialog").filter(has_text="Launchpad")
-    _choose(page, launchpad.get_by_placeholder("Partition"), seen(page, partition))
+    _choose(page, launchpad.get_by_placeholder("Partition"), page.get_by_role("menuitem", name=partition, exact=True))
     seen(launchpad, f"partition: {partition}").wait_for()
+    if force:
+        seen(launchpad, "false").dblclick()
+        launchpad.get_by_text("although nothing changed").wait_for()
+        page.keyboard.type("true")
+        seen(launchpad, "true").wait_for()
     launchpad.get_by_role("button", name="Materialize").click()
     page.wait_for_url("**/runs/**")
 
