@@ -6,8 +6,10 @@ Dagster is never imported here, so that the command line starts fast and ``autog
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +41,6 @@ ASSETS = (
 """The chain, in order."""
 
 
-_INSTANCE = """# Dagster's instance; what may stand here: https://docs.dagster.io/deployment/oss/oss-instance-configuration
-telemetry:
-  enabled: false
-"""
-
-
 def environment() -> dict[str, str]:
     """Return the environment for Dagster: ``DAGSTER_HOME`` is ``.dagster`` where results go too, if it is unset.
 
@@ -54,8 +50,15 @@ def environment() -> dict[str, str]:
     home = Path(given).resolve() if given else find_project().home / ".dagster"
     home.mkdir(parents=True, exist_ok=True)
     if not given and not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(_INSTANCE, encoding="utf-8")
+        shutil.copyfile(_instance_settings(), home / "dagster.yaml")
     return {**os.environ, "DAGSTER_HOME": str(home)}
+
+
+def _instance_settings() -> Path:
+    spec = find_spec(MODULE)  # which does not import it
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).with_name("dagster.yaml")
 
 
 def run_module(arguments: Sequence[str], *, feed: Callable[[Iterable[str]], None] | None = None, kept: str = "") -> int:

@@ -28,7 +28,7 @@ _STOP_SECONDS = 30.0
 def make_home(folder: Path) -> Path:
     """Return a new ``DAGSTER_HOME`` with the settings that the project is shipped with."""
     folder.mkdir(parents=True)
-    shutil.copy(_REPOSITORY / ".dagster" / "dagster.yaml", folder)
+    shutil.copy(_REPOSITORY / "dagster_project" / "dagster.yaml", folder)
     return folder
 
 

@@ -8,12 +8,14 @@ import pytest
 
 from autograms.cli.orchestration import environment, run_module, scratch_folder, storage_root
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_the_home_is_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     assert environment()["DAGSTER_HOME"] == str(tmp_path / ".dagster")
-    assert "enabled: false" in (tmp_path / ".dagster/dagster.yaml").read_text()
+    assert (tmp_path / ".dagster/dagster.yaml").read_text() == (ROOT / "dagster_project/dagster.yaml").read_text()
 
 
 def test_the_home_and_the_results_lie_in_a_project_that_is_found_upward(

@@ -33,7 +33,7 @@ class Command:
         self.storage = folder / "storage"
         self.home = folder / "home"
         self.home.mkdir()
-        shutil.copy(ROOT / ".dagster" / "dagster.yaml", self.home)
+        shutil.copy(ROOT / "dagster_project" / "dagster.yaml", self.home)
         self.environment = {
             **os.environ,
             "DAGSTER_HOME": str(self.home),

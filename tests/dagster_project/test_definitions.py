@@ -140,7 +140,7 @@ def test_the_workspace_file_loads() -> None:
 
 
 def test_the_instance_file_is_accepted(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / ".dagster" / "dagster.yaml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "dagster_project" / "dagster.yaml").read_text(encoding="utf-8")
     (tmp_path / "dagster.yaml").write_text(text, encoding="utf-8")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.telemetry_enabled is False

@@ -20,7 +20,7 @@ SELECTION = "autogram,scenarios,conversation_memories,sft_dataset"
 
 def settings_for_a_team() -> str:
     """Return the shipped settings with the comment signs taken off the block about PostgreSQL."""
-    text = (ROOT / ".dagster" / "dagster.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "dagster_project" / "dagster.yaml").read_text(encoding="utf-8")
     before, mark, block = text.partition("# storage:\n")
     assert mark
     return before + "".join(line.removeprefix("# ") for line in (mark + block).splitlines(keepends=True))
