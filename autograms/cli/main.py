@@ -119,7 +119,11 @@ def main(argv: Sequence[str] | None = None, *, only: str | None = None, program:
     if not arguments and only is None:
         arguments = ["--help"]
     with terminations_interrupt() as asked:
-        status = _status_of(arguments, only, program)
+        try:
+            status = _status_of(arguments, only, program)
+        except Interrupted as stop:  # by a process that the command ran
+            print(stop, file=sys.stderr)
+            return stop.status
         if status == _INTERRUPTED:
             print("interrupted", file=sys.stderr)
             return 128 + (asked.signal or signal.SIGINT)
@@ -137,9 +141,6 @@ def _status_of(arguments: list[str], only: str | None, program: str) -> int:
         return complain(f"{error.format_message()} (see {command} --help)")
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        return stop.status
     except OSError as error:
         return complain(f"{error.strerror or error}: {error.filename or 'the operating system refused'}")
     return status if isinstance(status, int) else 0

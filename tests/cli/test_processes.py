@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from autograms.cli.main import COMMANDS, main
 from autograms.cli.processes import Interrupted, run_process
 
 COMMAND = """
@@ -122,3 +123,14 @@ def test_where_nobody_listens_the_process_is_stopped(tmp_path: Path, monkeypatch
 
 def test_what_an_interrupt_says() -> None:
     assert (str(Interrupted(signal.SIGTERM)), Interrupted(signal.SIGTERM).status) == ("interrupted", 143)
+
+
+def test_a_command_that_is_interrupted_says_so_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise Interrupted(signal.SIGINT, "; all is kept")
+
+    monkeypatch.setitem(COMMANDS, "sync", (interrupted, ""))
+    assert main(["sync"]) == 130
+    assert capsys.readouterr().err == "interrupted; all is kept\n"
