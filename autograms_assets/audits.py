@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from autograms.errors import DatasetError, TrainingError
 from autograms.settings import AutogramSettings
 from autograms_assets.checks import audit_verdict
-from autograms_assets.fingerprints import folder_version
 from autograms_assets.pictures import small_bars
 from autograms_assets.stamps import Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Target", "tokenizer_version"]
-
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "chat_template*", "vocab*", "merges.txt", "config.json")
+__all__ = ["Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +61,3 @@ class Target:
             "token audit": {"md": f"In the tokens of `{Path(self.model).name}`.\n\n{audit.as_markdown()}"},
         }
         return summary, audit_verdict(audit, audit.told())
-
-
-def tokenizer_version(model: str) -> str:
-    """Return what changes where a model's tokenizer does: the hash of its files, the name of one on the hub."""
-    return folder_version(Path(model), _TOKENIZER) if Path(model).is_dir() else model

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 
 from autograms.conversation.tool_calls import answer_message, readable
+from autograms.models.files import tokenizer_version
 from autograms.settings import AutogramSettings, DatasetSettings
-from autograms_assets.audits import Target, tokenizer_version
+from autograms_assets.audits import Target
 from autograms_assets.checks import audit_verdict, dpo_checks, row_verdicts, sft_checks
 from autograms_assets.describe import DATASETS, described, quoted
 from autograms_assets.failures import clear_failures

@@ -32,7 +32,6 @@ __all__ = [
     "SourceFile",
     "combine",
     "file_version",
-    "folder_version",
     "local_files",
     "memories_version",
     "read_program",
@@ -216,12 +215,6 @@ def file_version(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def folder_version(folder: Path, names: Iterable[str]) -> str:
-    """Return the content hash of those files in a folder whose name matches one of the patterns ``names``."""
-    files = sorted({path for name in names for path in folder.glob(name) if path.is_file()})
-    return combine({path.relative_to(folder).as_posix(): file_version(path) for path in files})
 
 
 def versions_of(*packages: str) -> dict[str, str]:

@@ -12,10 +12,11 @@ import dagster as dg
 import pyarrow as pa
 from dagster._core.errors import DagsterPipesExecutionError  # not among the names that dagster exports
 
+from autograms.models.files import model_version
 from autograms.settings import DpoRecipe, SftRecipe
 from autograms_assets.describe import MODELS, described
 from autograms_assets.failures import clear_failures
-from autograms_assets.fingerprints import folder_version, versions_of
+from autograms_assets.fingerprints import versions_of
 from autograms_assets.partitions import AUTOGRAMS
 from autograms_assets.pictures import inline_png, small_bars, small_curve
 from autograms_assets.reuse import AssetConfig, Made, Request, reuse_or_make
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["dpo_model", "sft_model"]
 
-_WEIGHTS = ("*.safetensors", "*.bin", "config.json", "tokenizer*", "chat_template*", "model_name.txt")
 _NOT_IN_THE_RESULT = {"launcher", "report_to", "save_steps"}
 _MEASURES = {
     "mean_token_accuracy": "held-out token accuracy",
@@ -121,7 +121,7 @@ class _Training:
         if self.recipe.backend == "openai":
             return self._train_at_endpoint(table)
         result = self._train_rounds(table) if isinstance(self.recipe, DpoRecipe) else self._train(table)
-        version = folder_version(self.place.work, _WEIGHTS)
+        version = model_version(self.place.work)
         return Made(version, _summary(result, self.place))
 
     def _train_rounds(self, pairs: pa.Table) -> "TrainingResult":
@@ -189,10 +189,12 @@ class _Training:
 
 
 def _recipe_that_counts(recipe: SftRecipe) -> dict[str, Any]:
+    from autograms.finetuning.tokens import MASKS
+
     return {
         "recipe": recipe.model_dump(mode="json", exclude=_NOT_IN_THE_RESULT),
-        "base": folder_version(Path(recipe.model), _WEIGHTS) if Path(recipe.model).is_dir() else recipe.model,
-        "versions": versions_of(*_STACK),
+        "base": model_version(recipe.model),
+        "versions": {"masks": MASKS, **versions_of(*_STACK)},
     }
 
 

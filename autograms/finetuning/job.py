@@ -23,8 +23,9 @@ from autograms.errors import DatasetError, TrainingError
 from autograms.finetuning.card import write_card
 from autograms.finetuning.occupied import wait_until_left
 from autograms.finetuning.student import TINY, is_tiny
-from autograms.finetuning.tokens import read_rows
+from autograms.finetuning.tokens import MASKS, read_rows
 from autograms.finetuning.trackers import keep_logs
+from autograms.models.files import model_version
 from autograms.settings import DpoRecipe, SftRecipe
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ def prepare_job(
     data_hash = _hash([(row.split, row.messages, row.answers, *filter(None, [row.tools])) for row in rows])
     plain = recipe.model_dump(mode="json")
     effective = {key: value for key, value in plain.items() if key not in ("report_to", "suffix", "backend")}
-    versions = [version(package) for package in _PACKAGES]
+    versions = [MASKS, *(version(package) for package in _PACKAGES)]
     spec = JobSpec(
         kind=kind,
         work=output_dir.with_name(f".{output_dir.name}.work"),
@@ -246,7 +247,7 @@ def prepare_job(
         recipe=plain,
         name=name or output_dir.name,
         data_hash=data_hash,
-        fingerprint=_hash([kind, data_hash, effective, _base_hash(start), versions]),
+        fingerprint=_hash([kind, data_hash, effective, model_version(start), versions]),
     )
     wait_until_left(spec.work)
     if not (resume and _left_over(spec)):
@@ -315,19 +316,6 @@ def _left_over(spec: JobSpec) -> bool:
         return JobSpec.load(spec.work / _SPEC).fingerprint == spec.fingerprint
     except TrainingError:
         return False
-
-
-def _base_hash(base: str) -> str:
-    folder = Path(base)
-    if not folder.is_dir():
-        return base
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".jinja", ".bin") and path.name != _RESULT:
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _hash(value: Any) -> str:

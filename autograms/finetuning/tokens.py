@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from autograms.conversation.tool_calls import TOOL_CALLS, answer_message
 from autograms.errors import DatasetError, ModelNameError, TrainingError
 from autograms.finetuning.audit import NO_LOSS, NO_ROOM, TOO_LONG, TokenAudit
-from autograms.models.hub import require_model
+from autograms.models import loading
 from autograms.models.tool_calls import shows_tools, template_messages, written_call
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IGNORED",
+    "MASKS",
     "Kind",
     "Row",
     "TokenRow",
@@ -40,6 +41,8 @@ __all__ = [
 
 IGNORED = -100
 """The label of a token without loss."""
+MASKS = 1
+"""Number of the form that rows have as tokens; a higher one makes every model stale, so that it is trained again."""
 
 Kind = Literal["sft", "dpo"]
 _ANSWERS: dict[str, tuple[str, ...]] = {"sft": ("completion",), "dpo": ("chosen", "rejected")}
@@ -171,15 +174,10 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
     Raises:
         TrainingError: Where there is none, or it has no chat template.
     """
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(require_model(str(model)))
-    except (ModelNameError, OSError, ValueError) as error:
-        raise TrainingError(
-            f"no tokenizer at {model}: expected 'tiny', a model's folder or its name on the hub "
-            f"({str(error).splitlines()[0]})"
-        ) from None
+        tokenizer: PreTrainedTokenizerBase = loading.load_tokenizer(model)
+    except ModelNameError as error:
+        raise TrainingError(f"no tokenizer at {model}, which is not 'tiny' either: {error}") from None
     if not tokenizer.chat_template:
         raise TrainingError(
             f"the tokenizer of {model} has no chat template, so no request can be rendered; "
@@ -310,11 +308,9 @@ def context_length(model: str | Path, tokenizer: PreTrainedTokenizerBase) -> int
         model: A folder, or a name on the hub.
         tokenizer: The model's.
     """
-    from transformers import AutoConfig
-
     try:
-        config = AutoConfig.from_pretrained(str(model)).get_text_config()
-    except (OSError, ValueError):
+        config = loading.load_config(model).get_text_config()
+    except ModelNameError:
         config = None
     known = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
     return min((int(length) for length in known if length and length < _NO_LENGTH), default=None)

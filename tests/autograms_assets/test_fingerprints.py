@@ -6,7 +6,6 @@ import pytest
 from autograms.errors import ProgramFileError
 from autograms_assets.fingerprints import (
     combine,
-    folder_version,
     local_files,
     memories_version,
     read_program,
@@ -151,15 +150,6 @@ def test_times_and_prices_of_a_conversation_do_not_count() -> None:
     assert memories_version([memory]) == memories_version([again])
     again.calls[0].output = "something else"
     assert memories_version([memory]) != memories_version([again])
-
-
-def test_a_folder_is_known_by_the_files_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "model.bin").write_bytes(b"weights")
-    before = folder_version(tmp_path, ["*.bin"])
-    (tmp_path / "notes.txt").write_text("x")
-    assert folder_version(tmp_path, ["*.bin"]) == before
-    (tmp_path / "model.bin").write_bytes(b"other")
-    assert folder_version(tmp_path, ["*.bin"]) != before
 
 
 def test_versions_are_read_without_importing() -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from autograms.finetuning.tokens import MASKS
+from autograms.settings import SftRecipe
+from autograms_assets.models import _recipe_that_counts
 from tests.autograms_assets.chains import TO_DATASETS, Chain, scenario_rows
 from tests.autograms_assets.projects import CHATBOT, ITEMS, SETTINGS, ScratchProject
 from tests.finetuning.openai_endpoint import KEY, FinetuningEndpoint, serve
@@ -101,6 +104,24 @@ def test_without_pairs_there_is_no_dpo_model(
     assert outcome.metadata["dpo_model"]["trained"] is False
     assert outcome.checks["dpo_dataset:has_pairs"] is False
     assert len(finetuning.jobs) == 1
+
+
+def test_another_form_of_the_masks_makes_a_model_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = SftRecipe(model=str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    before = _recipe_that_counts(recipe)
+    assert _recipe_that_counts(recipe) == before
+    monkeypatch.setattr("autograms.finetuning.tokens.MASKS", MASKS + 1)
+    assert _recipe_that_counts(recipe) != before
+
+
+def test_each_file_of_the_base_makes_a_model_stale(tmp_path: Path) -> None:
+    recipe = SftRecipe(model=str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "merges.txt").write_text("1")
+    before = _recipe_that_counts(recipe)
+    (tmp_path / "merges.txt").write_text("2, and more")
+    assert _recipe_that_counts(recipe) != before
 
 
 def test_a_recipe_that_cannot_be_is_refused(ready: Chain) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from autograms.errors import DatasetError, TrainingError
 from autograms.finetuning.job import Job, JobSpec, finish_job, prepare_job, read_result
+from autograms.finetuning.tokens import MASKS
 from autograms.settings import DpoRecipe, SftRecipe
 from tests.finetuning.rows import dpo_table, sft_table
 
@@ -62,6 +63,12 @@ def test_the_base_is_part_of_the_fingerprint(tmp_path: Path, tiny: Path) -> None
     config.write_text(original, encoding="utf-8")
     assert first != changed
     assert first == fingerprint()
+
+
+def test_another_form_of_the_masks_starts_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (prepared(tmp_path).spec.work / "left").touch()
+    monkeypatch.setattr("autograms.finetuning.job.MASKS", MASKS + 1)
+    assert not (prepared(tmp_path).spec.work / "left").exists()
 
 
 def test_no_rows_to_train_on(tmp_path: Path) -> None:

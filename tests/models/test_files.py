@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from autograms.models.files import model_files, model_version, tokenizer_version
+
+TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json"),
+    *("special_tokens_map.json", "chat_template.jinja"),
+)
+OTHERS = ("generation_config.json", "model-00001.safetensors", "model.safetensors.index.json", "adapter_config.json")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("config.json", *TOKENIZER, *OTHERS, "README.md", "training.json", "loss.png"):
+        (tmp_path / name).write_text("1")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["config.json", *TOKENIZER, *OTHERS])
+def test_each_of_a_models_files_counts(folder: Path, name: str) -> None:
+    before = model_version(folder), tokenizer_version(folder)
+    (folder / name).write_text("2 and more")
+    assert model_version(folder) != before[0]
+    assert (tokenizer_version(folder) != before[1]) == (name not in OTHERS)
+
+
+def test_what_is_no_part_of_the_model_does_not_count(folder: Path) -> None:
+    before = model_version(folder)
+    for name in ("README.md", "training.json", "loss.png"):
+        (folder / name).write_text("2 and more")
+    assert model_version(folder) == before
+    assert {path.name for path in model_files(folder)} == {"config.json", *TOKENIZER, *OTHERS}
+
+
+def test_pickled_weights_count_and_never_leave(folder: Path) -> None:
+    before = model_version(folder)
+    (folder / "pytorch_model.bin").write_text("1")
+    assert model_version(folder) != before
+    assert "pytorch_model.bin" not in {path.name for path in model_files(folder)}
+
+
+def test_a_model_of_the_hub_goes_by_its_name() -> None:
+    assert model_version("nobody/nothing") == tokenizer_version("nobody/nothing") == "nobody/nothing"
