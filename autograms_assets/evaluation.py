@@ -213,15 +213,17 @@ def _summary(metrics: dict[str, Any], place: Folder) -> dict[str, Any]:
         "conversations in deployment": metrics["deployment"]["sft"]["conversations"],
         "asked at an endpoint": metrics["asked_only"],
         **{_label(name): _figure(metrics, name) for name in _HEADLINES},
-        "report": {"md": _without_pictures((place.work / _REPORT).read_text(encoding="utf-8"))},
+        "report": {"md": _by_itself((place.work / _REPORT).read_text(encoding="utf-8"))},
         "report file": {"path": str(place.path / _REPORT)},
         **({"conversations side by side": {"path": str(place.path / _COMPARISON)}} if comparison.is_file() else {}),
         **{f"picture: {picture.stem.replace('_', ' ')}": inline_png(picture, picture.stem) for picture in pictures},
     }
 
 
-def _without_pictures(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.startswith("!["))
+def _by_itself(text: str) -> str:
+    """Return a report without its pictures, and without the link to the file beside it: neither leads on in the UI."""
+    alone = "\n".join(line for line in text.splitlines() if not line.startswith("!["))
+    return alone.replace(f"[{_COMPARISON}]({_COMPARISON})", f"`{_COMPARISON}`")
 
 
 def _ranked(evaluations: dict[str, Folder]) -> Made:

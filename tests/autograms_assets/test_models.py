@@ -76,6 +76,8 @@ def test_models_at_an_endpoint_are_evaluated_there(at_endpoint: Chain, finetunin
     assert found["asked at an endpoint"]["dpo"]["not_measured"][0] == "eval_loss"
     assert "DPO: preference accuracy" not in found
     assert "an endpoint was asked, which tells no likelihoods" in found["report"]
+    assert "`comparison.html`" in found["report"]  # and no link, which would lead into Dagster's own pages
+    assert "](comparison.html)" not in found["report"]
     assert outcome.checks["evaluation:better_than_base"] is True
     metrics = json.loads((at_endpoint.storage / "evaluation" / "desk" / "metrics.json").read_text())
     assert metrics["deployment"]["dpo"]["failed"] == 0
