@@ -13,7 +13,7 @@ from autograms.errors import DatasetError
 from autograms.finetuning.student import is_tiny
 from autograms.finetuning.tokens import Row, TokenRow, load_tokenizer, tokenize_rows
 from autograms.models.device import find_device
-from autograms.models.local import loading_quietly
+from autograms.models.loading import load_model
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,6 @@ def likelihoods(model_dir: Path, rows: Sequence[Row], *, batch_size: int) -> lis
         TrainingError: Where the folder holds no model.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     if not rows:
         return []
@@ -51,8 +50,7 @@ def likelihoods(model_dir: Path, rows: Sequence[Row], *, batch_size: int) -> lis
         named = ", ".join(row for ids in audit.named.values() for row in ids)
         raise DatasetError(f"rows without a token to score: {named}")
     device = find_device()
-    with loading_quietly():
-        model = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype=device.dtype, use_safetensors=True)
+    model = load_model(model_dir, dtype=device.dtype)
     model.eval().to(device.kind)
     sequences = [(row, answer) for row in tokens for answer in range(len(row.answers))]
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index][0].input_ids(sequences[index][1])))

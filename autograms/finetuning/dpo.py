@@ -12,6 +12,7 @@ from autograms.finetuning.job import JobSpec
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.tokens import TokenRow
 from autograms.finetuning.trainer import adapter, arguments, read_tokens, run_trainer
+from autograms.models.loading import refusing
 
 __all__ = ["run_dpo"]
 
@@ -37,14 +38,15 @@ def run_dpo(spec: JobSpec, reporter: Reporter, stop: StopRequest) -> None:
         loss_weights=recipe.loss_weights,
         max_length=None,
     )
-    trainer = _TokenDPOTrainer(
-        model=spec.start,
-        args=config,
-        train_dataset=_dataset(data.train),
-        eval_dataset=_dataset(data.validation) if data.validation else None,
-        processing_class=data.tokenizer,
-        peft_config=adapter(spec),
-    )
+    with refusing(spec.start):
+        trainer = _TokenDPOTrainer(
+            model=spec.start,
+            args=config,
+            train_dataset=_dataset(data.train),
+            eval_dataset=_dataset(data.validation) if data.validation else None,
+            processing_class=data.tokenizer,
+            peft_config=adapter(spec),
+        )
     run_trainer(trainer, spec, data, reporter, stop)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from autograms.errors import TrainingError
 from autograms.models.device import Device
+from autograms.models.loading import SAFE, load_config
 from autograms.settings import LoraSettings
 
 __all__ = ["Placement", "place", "require_four_bits", "takes_flash_attention"]
@@ -47,7 +48,7 @@ class Placement:
 
     def loading(self) -> dict[str, Any]:
         """Return the keywords with which transformers loads the model."""
-        return {"dtype": self.dtype, **({"attn_implementation": "flash_attention_2"} if self.flash else {})}
+        return {**SAFE, "dtype": self.dtype, **({"attn_implementation": "flash_attention_2"} if self.flash else {})}
 
 
 def place(device: Device, *, tiny: bool, lora: bool, flash: bool) -> Placement:
@@ -77,10 +78,9 @@ def takes_flash_attention(model: str) -> bool:
     """
     if find_spec("flash_attn") is None:
         return False
-    from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(AutoConfig.from_pretrained(model)), None)
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(load_config(model)), None)
     return bool(getattr(kind, "_supports_flash_attn", False))
 
 

@@ -10,6 +10,7 @@ from autograms.finetuning.job import JobSpec
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.tokens import TokenRow
 from autograms.finetuning.trainer import adapter, arguments, read_tokens, run_trainer
+from autograms.models.loading import refusing
 
 __all__ = ["run_sft"]
 
@@ -28,14 +29,15 @@ def run_sft(spec: JobSpec, reporter: Reporter, stop: StopRequest) -> None:
         max_length=recipe.max_length if recipe.packing else None,
         dataset_kwargs=None if recipe.packing else {"skip_prepare_dataset": True},
     )
-    trainer = SFTTrainer(
-        model=spec.start,
-        args=config,
-        train_dataset=_dataset(data.train),
-        eval_dataset=_dataset(data.validation) if data.validation else None,
-        processing_class=data.tokenizer,
-        peft_config=adapter(spec),
-    )
+    with refusing(spec.start):
+        trainer = SFTTrainer(
+            model=spec.start,
+            args=config,
+            train_dataset=_dataset(data.train),
+            eval_dataset=_dataset(data.validation) if data.validation else None,
+            processing_class=data.tokenizer,
+            peft_config=adapter(spec),
+        )
     run_trainer(trainer, spec, data, reporter, stop)
 
 

@@ -28,6 +28,7 @@ from autograms.finetuning.placement import Placement, place, takes_flash_attenti
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.tokens import TokenRow, context_length, load_tokenizer, read_rows, tokenize_rows
 from autograms.models.device import find_device
+from autograms.models.loading import load_model
 
 __all__ = ["TokenData", "adapter", "arguments", "model_options", "read_tokens", "run_trainer"]
 
@@ -299,7 +300,7 @@ def _save(trainer: Any, spec: JobSpec, data: TokenData) -> None:
 def _merge(spec: JobSpec, folder: Path) -> None:
     from peft import PeftModel
 
-    base = transformers.AutoModelForCausalLM.from_pretrained(spec.start, dtype=_placement(spec).dtype)
+    base = load_model(spec.start, dtype=_placement(spec).dtype)
     merged = PeftModel.from_pretrained(base, str(folder / "adapter")).merge_and_unload()
     merged.save_pretrained(folder)
 

@@ -9,20 +9,18 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from autograms.errors import ModelError, ModelNameError
+from autograms.errors import ModelError
 from autograms.models.base import Message
 from autograms.models.call_reader import Called, CallReader, call_reader
 from autograms.models.device import find_device
-from autograms.models.hub import require_model
+from autograms.models.loading import load_model, load_tokenizer
 from autograms.models.tool_calls import template_messages
 
-__all__ = ["Generation", "LocalModel", "load_local", "loading_quietly"]
+__all__ = ["Generation", "LocalModel", "load_local"]
 
 _SMALL = 20_000_000
 """Parameters below which one thread is faster than several."""
@@ -112,25 +110,11 @@ def load_local(path: str, batch_size: int) -> LocalModel:
         ModelNameError: Where there is no such model, or it has no safetensors.
         ModelError: Where it has no chat template.
     """
-    source = require_model(path)
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model: Any
-    local = Path(source).is_dir()
     device = find_device()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-        with loading_quietly():  # only safetensors: the older weight files are pickles
-            model = AutoModelForCausalLM.from_pretrained(
-                source, local_files_only=local, dtype=device.dtype, use_safetensors=True
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelNameError(
-            f"checkpoint {path!r} is not a model that can be loaded; expected config.json, the tokenizer's files and "
-            "*.safetensors "
-            f"({str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__})"
-        ) from error
+    tokenizer = load_tokenizer(path)
+    model = load_model(path, dtype=device.dtype)
     if not tokenizer.chat_template:
         raise ModelError(f"checkpoint {path!r}: its tokenizer has no chat template; use a chat model, or add one to it")
     model.eval()
@@ -138,20 +122,6 @@ def load_local(path: str, batch_size: int) -> LocalModel:
     if not device.gpu and sum(parameter.numel() for parameter in model.parameters()) < _SMALL:
         torch.set_num_threads(1)
     return LocalModel(path, model, tokenizer, batch_size)
-
-
-@contextmanager
-def loading_quietly() -> Iterator[None]:
-    """Keep transformers from drawing progress bars between the lines of a conversation or a report."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 class LocalModel:

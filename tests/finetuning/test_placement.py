@@ -11,6 +11,7 @@ from autograms.errors import TrainingError
 from autograms.finetuning.job import prepare_job
 from autograms.finetuning.placement import place, require_four_bits
 from autograms.models.device import CPU, Device
+from autograms.models.loading import SAFE
 from autograms.settings import DpoRecipe, LoraSettings, SftRecipe
 from tests.finetuning.rows import dpo_table, sft_table
 from tests.finetuning.test_train import TORCHRUN
@@ -34,7 +35,7 @@ QLORA = LoraSettings(quantize_4bit=True)
 def test_numbers_follow_from_device_and_adapters(device: Device, lora: bool, dtype: str, mixed: bool) -> None:
     placement = place(device, tiny=False, lora=lora, flash=False)
     assert (placement.loading(), placement.arguments()) == (
-        {"dtype": dtype},
+        {**SAFE, "dtype": dtype},
         {
             "use_cpu": not device.gpu,
             "bf16": mixed,
@@ -53,7 +54,7 @@ def test_flash_attention_is_taken_where_it_runs(device: Device, flash: bool) -> 
 
 def test_the_embedded_student_trains_in_float32_on_a_gpu_too() -> None:
     placement = place(AMPERE, tiny=True, lora=False, flash=True)
-    assert placement.loading() == {"dtype": "float32"}
+    assert placement.loading() == {**SAFE, "dtype": "float32"}
     assert placement.arguments() == {
         "use_cpu": False,
         "bf16": False,

@@ -15,6 +15,7 @@ import yaml
 from autograms.errors import DatasetError, TrainingError
 from autograms.finetuning import prepare_job, read_result, run_job, train_dpo, train_sft
 from autograms.finetuning.job import TrainingResult, finish_job
+from autograms.finetuning.student import build_tiny
 from autograms.settings import DpoRecipe, LoraSettings, SftRecipe
 from tests.finetuning.rows import dpo_table, sft_table
 from tests.finetuning.small import Small
@@ -281,6 +282,20 @@ def test_a_failing_training_says_why_in_one_message(tmp_path: Path) -> None:
         train_sft(sft_table(100), SftRecipe(max_length=16), tmp_path / "model")
     with pytest.raises(DatasetError, match="no sft rows"):
         train_sft(sft_table(100).slice(0, 0), SftRecipe(), tmp_path / "model")
+
+
+@pytest.mark.long
+def test_a_base_whose_weights_are_a_pickle_is_refused_before_a_step(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    base = build_tiny(["You help people.", "Hello there."], tmp_path / "base")
+    torch.save(load_file(base / "model.safetensors"), base / "pytorch_model.bin")
+    (base / "model.safetensors").unlink()
+    events: list[dict[str, Any]] = []
+    with pytest.raises(TrainingError, match=r"are pickles, .* take a model that has"):
+        train_sft(sft_table(40), SftRecipe(model=str(base), max_steps=1), tmp_path / "model", on_event=events.append)
+    assert "training" not in {event["event"] for event in events}
 
 
 def test_run_job_reports_through_finish(tmp_path: Path) -> None:
