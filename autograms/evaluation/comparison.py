@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import difflib
 import html
+import json
 from collections.abc import Mapping, Sequence
 
 from autograms.conversation.record import Memory
 from autograms.conversation.tool_calls import readable
 from autograms.evaluation.agreement import said
+from autograms.evaluation.metrics import Estimate
+from autograms.evaluation.report import figure_rows
 
 __all__ = ["render_comparison"]
 
 _SHOWN = frozenset("\n\t\u200c\u200d")
 _LONGEST_MARKED = 400
 """Words of a text up to which differences are marked; finding them takes time that grows with the square."""
+
+_LONGEST_HEADING = 300
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8885; --user: #8882; --bot: #4a7dff22; --good: #1a7f37; --bad: #b35900;
@@ -31,11 +36,14 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; }
 h2 { font-size: 1rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 h3 { font-size: .85rem; margin: 0 0 .4rem; }
 table { border-collapse: collapse; margin: .5rem 0 1rem; }
+.wide { overflow-x: auto; }
 th, td { border-bottom: 1px solid var(--line); padding: .2rem .8rem .2rem 0; text-align: right; }
 th:first-child { text-align: left; }
+td { white-space: nowrap; }
 section { border-top: 1px solid var(--line); padding: 1rem 0; }
 .models { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr)); gap: .8rem; }
-.turn { border-radius: .6rem; padding: .4rem .6rem; margin: 0 0 .4rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+.turn { border-radius: .6rem; padding: .4rem .6rem; margin: 0 0 .4rem; white-space: pre-wrap; overflow-wrap: anywhere;
+  max-height: 15rem; overflow-y: auto; }
 .user { background: var(--user); margin-right: 1.5rem; }
 .assistant { background: var(--bot); margin-left: 1.5rem; }
 .tool { border: 1px dashed var(--line); font-size: .85rem; margin-left: 3rem; }
@@ -51,7 +59,12 @@ _SUPERVISOR = "Supervisor"
 
 
 def render_comparison(
-    title: str, conversations: Mapping[str, Sequence[Memory]], supervised: Sequence[Memory], *, verdict: str = ""
+    title: str,
+    conversations: Mapping[str, Sequence[Memory]],
+    supervised: Sequence[Memory],
+    *,
+    verdict: str = "",
+    figures: Mapping[str, Mapping[str, Estimate | None]] | None = None,
 ) -> str:
     """Return the page.
 
@@ -60,6 +73,7 @@ def render_comparison(
         conversations: For each model (``base``, ``sft``, ``dpo``) its conversations in deployment.
         supervised: The conversations of the same scenarios under supervision; none where there are none.
         verdict: One sentence.
+        figures: For each model: for each measure over the held-out rows its estimate.
     """
     columns = {_NAMES.get(key, key): _by_scenario(memories) for key, memories in conversations.items()}
     expected = _by_scenario(supervised)
@@ -67,8 +81,12 @@ def render_comparison(
     body = [f"<h1>{_text(title)}</h1>"]
     if verdict:
         body.append(f"<p>{_text(verdict)}.</p>")
+    if figures:
+        body.append(_figures(figures))
+    body.append("<h2>Held-out conversations, with each model deployed</h2>")
     body.append(_summary(columns, expected, scenarios))
     if any(key in expected for key in scenarios):
+        body.append('<p class="note">Marked: words that the supervisor did not say there.</p>')
         body.append(
             '<label><input type="checkbox" id="only"> only conversations in which a trained model differs</label>'
         )
@@ -96,6 +114,20 @@ def _by_scenario(memories: Sequence[Memory]) -> dict[str, Memory]:
     return {memory.scenario: memory for memory in memories}
 
 
+def _figures(figures: Mapping[str, Mapping[str, Estimate | None]]) -> str:
+    names = "".join(f"<th>{_text(_NAMES.get(key, key))}</th>" for key in figures)
+    lines = [
+        f"<tr><th>{_text(label)}</th>{''.join(f'<td>{_text(value)}</td>' for value in values)}</tr>"
+        for label, values in figure_rows(figures)
+    ]
+    note = (
+        "In brackets the 95 % interval, a bootstrap over conversations. The verdict's score is exact match for "
+        "decisions, ROUGE-L for everything else."
+    )
+    table = f"<table><tr><th></th>{names}</tr>{''.join(lines)}</table>"
+    return f'<h2>Held-out measures</h2><div class="wide">{table}</div><p class="note">{note}</p>'
+
+
 def _summary(columns: Mapping[str, Mapping[str, Memory]], expected: Mapping[str, Memory], keys: Sequence[str]) -> str:
     rows = []
     for name, found in columns.items():
@@ -103,7 +135,7 @@ def _summary(columns: Mapping[str, Mapping[str, Memory]], expected: Mapping[str,
         failed = sum(memory.status == "failed" for memory in found.values())
         rows.append(f"<tr><th>{_text(name)}</th><td>{len(found)}</td><td>{agreed}</td><td>{failed}</td></tr>")
     head = "<tr><th></th><th>conversations</th><th>as supervised</th><th>failed</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
+    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
 
 
 def _conversation(key: str, columns: Mapping[str, Mapping[str, Memory]], expected: Memory | None) -> str:
@@ -113,7 +145,21 @@ def _conversation(key: str, columns: Mapping[str, Mapping[str, Memory]], expecte
         cells.append(_column(_SUPERVISOR, expected, None, ""))
     trained = [state for name, state in states.items() if name != _NAMES["base"]] or list(states.values())
     agreed = " class=agreed" if set(trained) == {"same"} else ""
-    return f'<section{agreed}><h2>{_text(key)}</h2><div class="models">{"".join(cells)}</div></section>'
+    played = [expected, *(found.get(key) for found in columns.values())]
+    about = next((_about(memory) for memory in played if memory is not None), "")
+    head = f'<h2>{_text(key)} <span class="note">{about}</span></h2>'
+    return f'<section{agreed}>{head}<div class="models">{"".join(cells)}</div></section>'
+
+
+def _about(memory: Memory) -> str:
+    """Return what the scenario hands to its programs, so that people know a conversation by more than its key."""
+    try:
+        scenario = json.loads(memory.scenario_data or "{}")
+        given = {**scenario.get("chatbot_kwargs", {}), **scenario.get("user_kwargs", {})}
+    except (ValueError, AttributeError, TypeError):
+        return ""
+    told = (f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items())
+    return _text(" \u00b7 ".join(told)[:_LONGEST_HEADING])
 
 
 def _column(name: str, memory: Memory | None, expected: Memory | None, state: str) -> str:

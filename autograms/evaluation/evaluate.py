@@ -119,7 +119,7 @@ def evaluate(
     output_dir.mkdir(parents=True, exist_ok=True)
     pictures = _draw(figures, [model for model in (sft, dpo) if isinstance(model, Path)], output_dir)
     title = f"Evaluation of {name}" if name else "Evaluation"
-    comparison = _compare(title, metrics["verdict"]["statement"], scored, supervised, output_dir)
+    comparison = _compare(title, metrics["verdict"]["statement"], figures, scored, supervised, output_dir)
     report = render_report(
         title=title,
         verdict=metrics["verdict"]["statement"],
@@ -249,7 +249,12 @@ def _cost(model: Scored) -> float | None:
 
 
 def _compare(
-    title: str, verdict: str, scored: Mapping[str, Scored], supervised: Sequence[Memory], output_dir: Path
+    title: str,
+    verdict: str,
+    figures: dict[str, Figures],
+    scored: Mapping[str, Scored],
+    supervised: Sequence[Memory],
+    output_dir: Path,
 ) -> Path | None:
     """Write the page with the conversations; without any, remove that of an earlier evaluation."""
     path = output_dir / "comparison.html"
@@ -257,7 +262,7 @@ def _compare(
     if not conversations:
         path.unlink(missing_ok=True)
         return None
-    _write(path, render_comparison(title, conversations, supervised, verdict=verdict))
+    _write(path, render_comparison(title, conversations, supervised, verdict=verdict, figures=figures))
     return path
 
 

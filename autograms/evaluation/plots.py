@@ -52,6 +52,7 @@ def plot_loss(trainings: Sequence[TrainingResult], path: Path) -> Path:
                 axis.set_yscale("log")
             axis.set_title(f"{_NAMES[training.kind]}: loss")
             axis.set_xlabel("step")
+            axis.set_ylabel("nats a token" if training.kind == "sft" else "DPO's loss and nats a token")
             axis.legend()
     return path
 
@@ -59,14 +60,18 @@ def plot_loss(trainings: Sequence[TrainingResult], path: Path) -> Path:
 def plot_margin(training: TrainingResult, path: Path) -> Path:
     """Draw margin and accuracy of the implicit rewards over the steps of a DPO training."""
     with _canvas(path, panels=2, width=5.0) as axes:
-        pairs = (("rewards/margins", "DPO: reward margin"), ("rewards/accuracies", "DPO: reward accuracy"))
-        for axis, (key, title) in zip(axes, pairs, strict=True):
+        pairs = (
+            ("rewards/margins", "DPO: reward margin", "nats x beta"),
+            ("rewards/accuracies", "DPO: reward accuracy", "share of the pairs"),
+        )
+        for axis, (key, title, unit) in zip(axes, pairs, strict=True):
             axis.plot(*_curve(training, key), color=_COLOURS["dpo"], linewidth=1.8, label="training pairs")
             steps, values = _curve(training, f"eval_{key}")
             if steps:
                 axis.plot(steps, values, "o--", color="#333a44", linewidth=1, markersize=5, label="held-out pairs")
             axis.set_title(title)
             axis.set_xlabel("step")
+            axis.set_ylabel(unit)
             axis.legend(loc="lower right")
         axes[1].set_ylim(-0.03, 1.05)
     return path

@@ -14,18 +14,18 @@ from autograms.evaluation.metrics import Estimate
 from autograms.evaluation.rows import HeldOut
 from autograms.evaluation.scoring import Scored
 
-__all__ = ["render_report"]
+__all__ = ["figure_rows", "render_report"]
 
 _NAMES = {"base": "base", "sft": "SFT", "dpo": "DPO"}
 _LABELS = {
-    "eval_loss": "loss a token",
+    "eval_loss": "loss a token (nats)",
     "exact_match": "exact match",
     "rouge_l": "ROUGE-L",
     "agreement": "decisions agreed",
     "valid_json": "valid structured answers",
     "preference_accuracy": "preference accuracy",
     "reward_accuracy": "reward accuracy",
-    "margin": "reward margin",
+    "margin": "reward margin (nats x beta)",
     "conversation_agreement": "conversations as supervised",
     "win_rate": "judge's win rate against base",
 }
@@ -64,17 +64,26 @@ def render_report(
     return "\n".join(parts)
 
 
-def _figures(figures: Mapping[str, Mapping[str, Estimate | None]]) -> list[str]:
-    models = list(figures)
-    lines = [
-        f"| held-out measure | {' | '.join(_NAMES[model] for model in models)} |",
-        f"|---|{'---:|' * len(models)}",
-    ]
+def figure_rows(figures: Mapping[str, Mapping[str, Estimate | None]]) -> list[tuple[str, list[str]]]:
+    """Return the measures that were taken, each with its value and interval for each model.
+
+    Args:
+        figures: For each model: for each measure its estimate.
+    """
+    rows = []
     for measure, label in _LABELS.items():
-        found = [figures[model].get(measure) for model in models]
+        found = [values.get(measure) for values in figures.values()]
         if any(found):
-            lines.append(f"| {label} | {' | '.join(_number(value) for value in found)} |")
-    return lines
+            rows.append((label, [_number(value) for value in found]))
+    return rows
+
+
+def _figures(figures: Mapping[str, Mapping[str, Estimate | None]]) -> list[str]:
+    return [
+        f"| held-out measure (95 % interval) | {' | '.join(_NAMES[model] for model in figures)} |",
+        f"|---|{'---:|' * len(figures)}",
+        *(f"| {label} | {' | '.join(values)} |" for label, values in figure_rows(figures)),
+    ]
 
 
 def _number(found: Estimate | None) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from autograms.conversation.record import Call, Memory, Prompt, Turn
 from autograms.evaluation.comparison import render_comparison
+from autograms.evaluation.metrics import Estimate
 
 
 def talk(scenario: str, *texts: str, user: str = "Hi", **values: str) -> Memory:
@@ -87,6 +88,22 @@ def test_words_that_the_supervisor_did_not_say_are_marked() -> None:
     assert "we shall <mark>not</mark> pay" in text
 
 
+def test_figures_stand_with_their_intervals() -> None:
+    figures = {"base": {"exact_match": Estimate(0.1, 0.05, 0.2, 40), "margin": None}, "sft": {"exact_match": None}}
+    page = Page(render_comparison("t", {"sft": [talk("s", "a")]}, [], figures=figures))
+    assert "0.100 (0.050 to 0.200)" in page.texts
+    assert any("95 % interval, a bootstrap over conversations" in text for text in page.texts)
+    assert not any("reward margin" in text for text in page.texts)
+
+
+def test_a_conversation_is_known_by_what_its_scenario_hands_over() -> None:
+    scenario = json.dumps({"num_turns": 1, "chatbot_kwargs": {"n": 2}, "user_kwargs": {"item": "a <b>lamp"}})
+    page = Page(render_comparison("t", {"sft": [talk("s", "a", scenario_data=scenario)]}, []))
+    assert "n: 2 \u00b7 item: a <b>lamp" in page.texts
+    for damaged in ("{", "[]", '{"user_kwargs": [1]}'):
+        render_comparison("t", {"sft": [talk("s", "a", scenario_data=damaged)]}, [])
+
+
 def test_agreeing_conversations_can_be_hidden() -> None:
     same = Page(render_comparison("t", {"base": [talk("s", "b")], "sft": [talk("s", "a")]}, [talk("s", "a")]))
     assert same.with_class("agreed") == 1
@@ -118,7 +135,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_texts_are_text_everywhere(text: str) -> None:
-    memory = talk(text, text, user=text, status="failed", error=text, error_message=text)
+    scenario = json.dumps({"user_kwargs": {text: text}})
+    memory = talk(text, text, user=text, status="failed", error=text, error_message=text, scenario_data=scenario)
     rendered = render_comparison(text, {text: [memory]}, [talk(text, "other words")], verdict=text)
     page = Page(rendered)
     allowed = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "table", "tr", "th", "td"}
