@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograms.conversation.record import Memory
+from autograms.conversation.tool_calls import TOOL_CALLS
 from autograms.models.base import Model
 from autograms.settings import DatasetSettings
 
@@ -38,11 +39,13 @@ class OwnMistakes:
         pairs: Rows of the DPO schema: the supervisor's answer, and what the student said instead.
         asked: Calls that the student was asked.
         malformed: Answers that are none of the choices, or not the JSON asked for: no pair can hold them.
+        calling: Answers that call tools where the supervisor answered: nobody said that to look something up is wrong.
     """
 
     pairs: pa.Table
     asked: int
     malformed: int
+    calling: int
 
 
 def own_mistakes(
@@ -71,7 +74,8 @@ def own_mistakes(
     asyncio.run(_ask_all(model, asked, batch_size))
     answers = [call for memory in asked for call in memory.calls if call.side == STUDENT]
     malformed = sum(call.error is not None for call in answers)
-    return OwnMistakes(build_dpo(asked, settings).table, len(answers), malformed)
+    calling = sum(call.kind == TOOL_CALLS and call.error is None for call in answers)
+    return OwnMistakes(build_dpo(asked, settings).table, len(answers), malformed, calling)
 
 
 def joined(pairs: pa.Table, further: pa.Table) -> pa.Table:
@@ -124,7 +128,7 @@ def train_rounds(
             training = found.pairs["split"].to_pylist().count("train")
             tell(
                 f"round {number + 1}: {training} mistakes join the pairs that train, of {found.asked} answers "
-                f"of the student ({found.malformed} malformed)"
+                f"of the student ({found.malformed} malformed, {found.calling} that call tools)"
             )
             if not training:
                 break

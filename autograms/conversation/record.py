@@ -57,7 +57,7 @@ class Call:
             where a primitive asked with tools (see ``autograms.conversation.tool_calls``).
         prompt: What the (plain) primitive shows the model.
         output: The answer in its canonical form (a choice's text, a JSON text, a text).
-        side: ``chatbot`` or ``user``.
+        side: ``chatbot``, ``user``, or ``student``: what a student answered beside a supervisor.
         choices: The allowed answers of a choice.
         schema: The JSON schema of an object, as JSON text.
         place: ``function:line`` in the program.

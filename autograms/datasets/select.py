@@ -14,6 +14,10 @@ from autograms.settings import DatasetSettings
 __all__ = ["Selection"]
 
 
+_STUDENT = "student"
+"""The side of answers that a student gave beside the supervisors, which pairs hold and no row of its own does."""
+
+
 class Selection:
     """The calls that settings ask for.
 
@@ -57,6 +61,9 @@ class Selection:
 
 
 def _untrained(call: Call) -> str:
+    if call.side == _STUDENT:
+        called = call.kind == TOOL_CALLS and call.error is None
+        return "the student called tools where a supervisor answered: no pair" if called else "the student's own answer"
     if call.side != "chatbot":
         return "userbot's call"
     if call.kind == DRAFT:

@@ -19,6 +19,12 @@ def call(**fields: Any) -> Call:
     [
         ({}, None),
         ({"side": "user"}, "userbot's call"),
+        ({"side": "student", "parent": 0}, "the student's own answer"),
+        (
+            {"side": "student", "parent": 0, "kind": "tool_calls"},
+            "the student called tools where a supervisor answered: no pair",
+        ),
+        ({"side": "student", "kind": "tool_calls", "error": "ToolCallError: no"}, "the student's own answer"),
         ({"kind": "step"}, "step, not a model's answer"),
         ({"kind": "embedding"}, "embedding, not a model's answer"),
         ({"output": None}, "no answer"),

@@ -9,7 +9,10 @@ import pytest
 from autograms.conversation.journal import read_journal
 from autograms.conversation.parquet import read_memories, write_memories
 from autograms.conversation.pickle_file import load_pickle, save_pickle
+from autograms.datasets import build_dpo
 from autograms.models import ScriptedModel
+from autograms.rounds import own_mistakes
+from autograms.settings import DatasetSettings
 from autograms.simulation import Simulator, plain_scenarios
 from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
@@ -106,7 +109,8 @@ def test_another_tool_is_paid_again(simulator, endpoint, tmp_path):
     endpoint.script(answers=RULES)
     first = simulator(model_at(endpoint.url)).run(SCENARIOS)
     changed = CHATBOT.replace("Look an order up.", "Find an order.")
-    found = plan(simulator(unasked_model("openai/test-model"), changed), SCENARIOS, previous=first.memories)
+    unasked = unasked_model("openai/test-model", base_url=endpoint.url)
+    found = plan(simulator(unasked, changed), SCENARIOS, previous=first.memories)
     assert (found.stale, found.reasons) == (3, {"settings": 3})
     again = simulator(model_at(endpoint.url), changed).run(SCENARIOS, previous=first.memories)
     assert again.progress.paid == 12
@@ -149,6 +153,10 @@ def test_the_student_is_asked_with_the_tools(load, tmp_path):
     assert [call.kind for call in memory.calls if call.side == STUDENT] == ["tool_calls", "text"]
     answers = [call for call in memory.calls if call.supervised]
     assert [call.rejected for call in answers] == [("dunno",), ("dunno", "my own")]
+    report = build_dpo([memory], DatasetSettings(validation_fraction=0)).report
+    assert report.dropped["the student called tools where a supervisor answered: no pair"] == 1
+    again = own_mistakes(ScriptedModel([calls, "my own"]), [memory], DatasetSettings(validation_fraction=0))
+    assert (again.asked, again.malformed, again.calling, again.pairs["rejected"].to_pylist()) == (2, 0, 1, ["my own"])
 
 
 def test_every_stored_form_keeps_them(simulator, endpoint, tmp_path):
