@@ -34,6 +34,8 @@ __all__ = ["evaluation", "leaderboard"]
 
 _METRICS, _REPORT, _COMPARISON = "metrics.json", "report.md", "comparison.html"
 _STACK = ("torch", "transformers", "autograms-assets")
+_ASKED = ("user", "user decides", "judge")
+"""Models that an evaluation asks beside those that it compares."""
 _HEADLINES = (
     "sft.eval_loss_before",
     "sft.eval_loss_after",
@@ -64,6 +66,8 @@ def evaluation(
     workspace: dg.ResourceParam[Workspace],
 ) -> dg.MaterializeResult:
     """Base and finetuned models over held-out rows, and in the deployed program: metrics, a report, pictures."""
+    from autograms.simulation.project import identities
+
     name = context.partition_key
     with clear_failures(workspace.storage):
         settings = workspace.settings(name)
@@ -82,7 +86,8 @@ def evaluation(
                 for what, place in (stored | {f"{kind} model": m for kind, m in models.items()}).items()
             },
             "settings": settings.evaluation.model_dump(mode="json", exclude={"batch_size"}),
-            "config": [settings.config, settings.user_model, settings.user_config, settings.base_url],
+            "config": [settings.config, settings.user_config],
+            "models": {who: model for who, model in identities(settings, name).items() if who in _ASKED},
             "versions": versions_of(*_STACK),
         }
         place = workspace.folder("evaluation", name)

@@ -68,7 +68,8 @@ def conversation_memories(
         settings = workspace.settings(name)
         sources = workspace.sources(name)
         refuse_changed(name, sources, autogram)
-        depends_on = {"programs": autogram.version, "scenarios": scenarios.version, **_settings_that_count(settings)}
+        settled = _settings_that_count(settings, name)
+        depends_on = {"programs": autogram.version, "scenarios": scenarios.version, **settled}
         request = Request.of(context, config)
         simulation = _Job(name, settings, scenarios, workspace, request, planned_in_run(context))
         place = workspace.stored("conversation_memories", name)
@@ -126,13 +127,17 @@ def _told_of_batches(name: str, journal: Path, say: Callable[[str], None]) -> It
         raise
 
 
-def _settings_that_count(settings: AutogramSettings) -> dict[str, Any]:
+def _settings_that_count(settings: AutogramSettings, name: str) -> dict[str, Any]:
+    from autograms.simulation.project import identities
+
+    models = identities(settings, name)
+    del models["judge"]
     return {
-        "models": [settings.model, settings.user_model, settings.base_url],
+        "models": models,
         "config": [settings.config, settings.user_config],
         "userbot faults": settings.on_userbot_fault,
         "branches": settings.branches.model_dump() if settings.branches else None,
-        "rejected": [settings.rejected, settings.student],
+        "rejected": settings.rejected,
         "versions": {"record": SCHEMA_VERSION, **versions_of("autograms-assets")},
     }
 

@@ -57,9 +57,10 @@ def sft_model(
 ) -> dg.MaterializeResult:
     """The student, finetuned on the SFT rows: a Hugging Face model folder with a card."""
     with clear_failures(workspace.storage):
-        recipe = workspace.settings(context.partition_key).sft
+        settings = workspace.settings(context.partition_key)
+        recipe = settings.sft
         place = workspace.folder("sft_model", context.partition_key)
-        depends_on = {"rows": sft_dataset.version, **_recipe_that_counts(recipe)}
+        depends_on = {"rows": sft_dataset.version, **_recipe_that_counts(recipe, settings.base_url)}
         request = Request.of(context, config)
         training = _Training("sft", context, pipes, workspace, recipe, sft_dataset, request.force)
         return reuse_or_make(place, depends_on, training.run, request=request)
@@ -81,9 +82,10 @@ def dpo_model(
 ) -> dg.MaterializeResult:
     """The SFT model, trained on the preference pairs; left out where there are no pairs."""
     with clear_failures(workspace.storage):
-        recipe = workspace.settings(context.partition_key).dpo
+        settings = workspace.settings(context.partition_key)
+        recipe = settings.dpo
         place = workspace.folder("dpo_model", context.partition_key)
-        depends_on = {"pairs": dpo_dataset.version, **_recipe_that_counts(recipe)}
+        depends_on = {"pairs": dpo_dataset.version, **_recipe_that_counts(recipe, settings.base_url)}
         if recipe.rounds > 1:
             depends_on["conversations"] = workspace.stored("conversation_memories", context.partition_key).version
         base = None
@@ -188,12 +190,14 @@ class _Training:
         return Made("no pairs", summary)
 
 
-def _recipe_that_counts(recipe: SftRecipe) -> dict[str, Any]:
+def _recipe_that_counts(recipe: SftRecipe, base_url: str | None) -> dict[str, Any]:
     from autograms.finetuning.tokens import MASKS
+    from autograms.models.openai import endpoint_origin
 
     return {
         "recipe": recipe.model_dump(mode="json", exclude=_NOT_IN_THE_RESULT),
         "base": model_version(recipe.model),
+        "endpoint": endpoint_origin(base_url) if recipe.backend == "openai" else None,
         "versions": {"masks": MASKS, **versions_of(*_STACK)},
     }
 

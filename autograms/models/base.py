@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from autograms.errors import OutputError
 
-__all__ = ["Kind", "Later", "Message", "Model", "Reply", "Request", "read_output"]
+__all__ = ["Kind", "Later", "Message", "Model", "Reply", "Request", "identity_of", "read_output"]
 
 Kind = Literal["text", "choice", "object"]
 Message = dict[str, Any]
@@ -116,6 +116,18 @@ class Model(Protocol):
     async def close(self) -> None:
         """Give back connections and memory. The model can be used again afterwards."""
         ...
+
+
+def identity_of(model: Model, name: str | None = None) -> str:
+    """Return what tells a model from any other: its name, and where one name may mean several models, which it is.
+
+    Args:
+        model: The model. Its attribute ``origin`` says which, where it has one: an endpoint's URL without credentials,
+            or the version of a folder's files; it is empty where the name says all.
+        name: The name that a request gives, where it is not the model's own.
+    """
+    origin = getattr(model, "origin", "")
+    return f"{name or model.name}@{origin}" if origin else name or model.name
 
 
 def read_output(request: Request, text: str) -> str:

@@ -7,6 +7,7 @@ on meanwhile. What does not belong here: rendering, generating and scoring (``lo
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from autograms.errors import ModelError, ModelNameError
 from autograms.models.base import Reply, Request
+from autograms.models.files import model_version
 from autograms.models.local import Generation, LocalModel, load_local
 
 __all__ = ["CheckpointModel"]
@@ -46,6 +48,8 @@ class CheckpointModel:
 
     Attributes:
         name: ``checkpoint/PATH``.
+        origin: The version of the folder's files, empty for a name on the hub: a path means another model once the
+            folder holds another one.
     """
 
     def __init__(self, path: str | Path, *, batch_size: int = 32, max_tokens: int = 256) -> None:
@@ -59,6 +63,11 @@ class CheckpointModel:
         self._worker: ThreadPoolExecutor | None = None
         self._local: LocalModel | None = None
         self._check_path()
+
+    @functools.cached_property
+    def origin(self) -> str:  # noqa: D102 - told among the attributes
+        version = model_version(self.path)
+        return "" if version == self.path else version
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request, together with those that arrive at the same time; the cost is nothing.

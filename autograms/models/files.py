@@ -22,8 +22,7 @@ MODEL_FILES = (
     *("*.safetensors", "*.safetensors.index.json"),
     *TOKENIZER_FILES,
 )
-"""Patterns of the files that make a model, of those that are safe to load: pickled weights are not among them."""
-_PICKLED = ("*.bin", "*.bin.index.json")
+"""Patterns of the files that make a model; pickled weights, which are never loaded, are not among them."""
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -36,7 +35,7 @@ def model_version(name: str | Path) -> str:
 
     Weights that were read before are not read again as long as their size and time stay.
     """
-    return _version(name, (*MODEL_FILES, *_PICKLED))
+    return _version(name, MODEL_FILES)
 
 
 def tokenizer_version(name: str | Path) -> str:

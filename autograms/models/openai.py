@@ -23,9 +23,9 @@ from autograms.models.prices import Price, price_of
 from autograms.models.retries import RetryPolicy
 from autograms.models.strict import strict_schema
 from autograms.models.tool_calls import read_tool_calls
-from autograms.models.transport import Transport
+from autograms.models.transport import Transport, shown_url
 
-__all__ = ["OPENAI_URL", "OpenAIModel"]
+__all__ = ["OPENAI_URL", "OpenAIModel", "endpoint_origin"]
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OTHER_PROVIDERS = ("checkpoint/", "offline/", "scripted/")
@@ -67,6 +67,7 @@ class OpenAIModel:
     Attributes:
         name: ``openai/MODEL``.
         base_url: The endpoint's URL, without credentials.
+        origin: The same, empty for OpenAI's own: a name means another model at another endpoint.
         batches: The endpoint's batch API, for requests that may be answered later.
     """
 
@@ -81,7 +82,7 @@ class OpenAIModel:
         limits: Limits | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        url = _endpoint(base_url)
         key = api_key or os.environ.get("OPENAI_API_KEY")
         if not key and url.startswith(OPENAI_URL):
             raise CredentialsError(
@@ -95,6 +96,7 @@ class OpenAIModel:
         self._limits = limits or Limits()
         self._transport = Transport(url, headers=_headers(url, key), policy=retry or RetryPolicy(max_tries=max_tries))
         self.base_url = self._transport.shown
+        self.origin = endpoint_origin(base_url)
         self.batches = BatchApi(self._transport)
         self._served: dict[str, _Served] = {}
         self._refused_schemas: set[bytes] = set()
@@ -248,6 +250,23 @@ class OpenAIModel:
         if request.kind == "choice" and choice.get("logprobs"):
             reply.probabilities = choice_probabilities(request.choices, choice["logprobs"])
         return reply
+
+
+def endpoint_origin(base_url: str | None) -> str:
+    """Return which endpoint the names of models are of: its URL without credentials, empty for OpenAI's own.
+
+    Args:
+        base_url: The endpoint; ``OPENAI_BASE_URL`` where unset, else OpenAI's.
+
+    Raises:
+        EndpointError: Where it is no URL.
+    """
+    shown = shown_url(_endpoint(base_url))
+    return "" if shown == OPENAI_URL else shown
+
+
+def _endpoint(base_url: str | None) -> str:
+    return base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
 
 
 def choice_probabilities(choices: Iterable[str], logprobs: Mapping[str, Any]) -> list[float] | None:

@@ -19,7 +19,7 @@ from autograms.errors import CredentialsError, EndpointError, ModelError, ModelN
 from autograms.models.limits import Limiter
 from autograms.models.retries import RetryPolicy, passes, retry_after
 
-__all__ = ["Transport", "Upload", "error_message", "refusal"]
+__all__ = ["Transport", "Upload", "error_message", "refusal", "shown_url"]
 
 _CONNECT_SECONDS = 20.0
 _KEY_LIKE = re.compile(r"\b(sk-|Bearer )[A-Za-z0-9_*.-]{8,}")
@@ -53,6 +53,21 @@ def _abandon(sessions: _Sessions) -> None:
     sessions.clear()
 
 
+def shown_url(base_url: str) -> str:
+    """Return an endpoint's URL without credentials and query.
+
+    Raises:
+        EndpointError: Where it is no URL.
+    """
+    url = URL(base_url.rstrip("/"))
+    if url.scheme not in ("http", "https") or not url.host:
+        raise EndpointError(
+            f"{_safe(base_url)!r} is no endpoint; expected a URL such as http://localhost:8000/v1 "
+            "(base_url, OPENAI_BASE_URL or --base_url)"
+        )
+    return str(url.with_user(None).with_query(None).with_fragment(None))
+
+
 class Transport:
     """Sends requests to one endpoint.
 
@@ -67,12 +82,7 @@ class Transport:
 
     def __init__(self, base_url: str, *, headers: Mapping[str, str], policy: RetryPolicy) -> None:
         self._base = URL(base_url.rstrip("/"))
-        if self._base.scheme not in ("http", "https") or not self._base.host:
-            raise EndpointError(
-                f"{_safe(base_url)!r} is no endpoint; expected a URL such as http://localhost:8000/v1 "
-                "(base_url, OPENAI_BASE_URL or --base_url)"
-            )
-        self.shown = str(self._base.with_user(None).with_query(None).with_fragment(None))
+        self.shown = shown_url(base_url)
         self.policy = policy
         self._headers = dict(headers)
         self._urls: dict[str, URL] = {}

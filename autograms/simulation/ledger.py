@@ -15,7 +15,7 @@ import orjson
 
 from autograms.conversation.record import Call
 from autograms.errors import OutputError
-from autograms.models.base import Model, Reply, Request
+from autograms.models.base import Model, Reply, Request, identity_of
 from autograms.program.context import Context
 from autograms.program.driver import ask_model, embed_texts, plain, run_step
 from autograms.simulation.account import Account
@@ -51,7 +51,7 @@ class ConversationLedger:
         """Answer a request."""
         model = context.classifier if context.classifier is not None and call.kind == "choice" else context.model
         name = request.model or model.name
-        key = request_key(context.side, request, name)
+        key = request_key(context.side, request, identity_of(model, name))
 
         async def ask() -> Reply:
             self._may_wait(request, key)
@@ -68,7 +68,7 @@ class ConversationLedger:
         Raises:
             ModelError: Where no answer was had.
         """
-        key = request_key(call.side, request, model.name)
+        key = request_key(call.side, request, identity_of(model))
 
         async def ask() -> Reply:
             self._may_wait(request, key)
@@ -82,7 +82,7 @@ class ConversationLedger:
         async def ask() -> Reply:
             return Reply(orjson.dumps(await self._embed(context, call, texts, model)).decode(), model)
 
-        reply = await self._answer(embed_key(context.side, model, texts), call, ask)
+        reply = await self._answer(embed_key(context.side, identity_of(context.model, model), texts), call, ask)
         return orjson.loads(reply.text)
 
     async def step(self, context: Context, call: Call, function: Callable[[], Any]) -> Any:

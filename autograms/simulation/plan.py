@@ -187,10 +187,11 @@ class UnaskedModel:
 
     Args:
         name: ``provider/model``.
+        origin: As the model's own that it stands for.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, origin: str = "") -> None:
+        self.name, self.origin = name, origin
 
     async def complete(self, request: Request) -> Reply:
         """Refuse.
@@ -212,13 +213,22 @@ class UnaskedModel:
         """Do nothing: there is nothing to give back."""
 
 
-def unasked_model(name: str) -> Model:
+def unasked_model(name: str, *, base_url: str | None = None) -> Model:
     """Return a model to plan with; an endpoint's model needs no key.
+
+    Args:
+        name: ``provider/model``.
+        base_url: As in :func:`~autograms.models.resolve_model`.
 
     Raises:
         ModelNameError: Where the provider or the model is unknown.
+        EndpointError: Where ``base_url`` is no URL.
     """
-    return UnaskedModel(name) if name.startswith("openai/") else resolve_model(name)
+    if not name.startswith("openai/"):
+        return resolve_model(name)
+    from autograms.models.openai import endpoint_origin
+
+    return UnaskedModel(name, endpoint_origin(base_url))
 
 
 # ------------------------------------------------------------------------------------------------------------ planning

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autograms.autogram import Autogram
 from autograms.errors import ScenarioError, SettingsError
 from autograms.models import resolve_model
-from autograms.models.base import Model
+from autograms.models.base import Model, identity_of
 from autograms.settings import AutogramConfig, AutogramSettings, Project
 from autograms.simulation import plain_user
 from autograms.simulation.branching import Branches
@@ -25,7 +25,7 @@ from autograms.simulation.simulator import Simulator
 if TYPE_CHECKING:
     from autograms.simulation.ray_engine import RayEngine
 
-__all__ = ["budget_of", "open_simulator", "scenarios_of"]
+__all__ = ["budget_of", "identities", "open_simulator", "scenarios_of"]
 
 
 def open_simulator(
@@ -36,7 +36,8 @@ def open_simulator(
     Args:
         project: The project.
         name: The autogram.
-        deployed: Run the deployed autogram, without supervisors, on this model instead of the settings'.
+        deployed: Run the deployed autogram, without supervisors, on this model instead of the settings'. It decides
+            too: no classifier of the settings helps it.
         unasked: Give them models that are never asked and need no key, to plan with.
 
     Raises:
@@ -45,20 +46,22 @@ def open_simulator(
         ModelError: Where there is no such model, or no key for it.
     """
     settings = project.settings(name)
+    config, user_config = _configs(settings, name)
+    if isinstance(deployed, str):
+        deployed = resolve_model(deployed, base_url=config.endpoint, max_tries=config.chatbot_max_tries)
     chatbot = Autogram.from_file(
         project.chatbot_file(name),
-        _config(settings.config, settings.base_url, f"[autograms.{name}.config]"),
-        model=deployed or _model(settings.model, unasked),
+        config,
+        **({"model": deployed} if deployed is not None else _models(settings.model, config, unasked)),
         supervisor_mode=deployed is None,
         name=name,
     )
     file = project.userbot_file(settings)
-    config = _config(settings.user_config, settings.base_url, f"[autograms.{name}.user_config]")
-    model = _model(settings.user_model or settings.model, unasked)
+    models = _models(settings.user_model or settings.model, user_config, unasked)
     if file is None:
-        userbot = Autogram(plain_user.chatbot, config, model, name="plain_user", side="user")
+        userbot = Autogram(plain_user.chatbot, user_config, **models, name="plain_user", side="user")
     else:
-        userbot = Autogram.from_file(file, config, model=model, supervisor_mode=True, side="user")
+        userbot = Autogram.from_file(file, user_config, **models, supervisor_mode=True, side="user")
     if deployed is not None:
         return Simulator(chatbot, userbot, concurrency=settings.evaluation.batch_size)
     return Simulator(
@@ -119,8 +122,49 @@ def _data_version(project: Project, settings: AutogramSettings) -> str:
     return digest.hexdigest() if files else ""
 
 
-def _model(name: str, unasked: bool) -> Model | str:
-    return unasked_model(name) if unasked else name
+def identities(settings: AutogramSettings, name: str) -> dict[str, str | None]:
+    """Return what tells the models of an autogram's simulation from any others, by who they are.
+
+    Args:
+        settings: The autogram's settings.
+        name: The autogram.
+
+    Raises:
+        SettingsError: Where a setting is wrong.
+        ModelError: Where there is no such model.
+    """
+    config, user_config = _configs(settings, name)
+    return {
+        "chatbot": _identity(settings.model, config.endpoint),
+        "chatbot decides": _identity(config.classifier_model, config.endpoint),
+        "user": _identity(settings.user_model or settings.model, user_config.endpoint),
+        "user decides": _identity(user_config.classifier_model, user_config.endpoint),
+        "student": _identity(settings.student if settings.rejected == "student" else None, settings.base_url),
+        "judge": _identity(settings.evaluation.judge, settings.evaluation.judge_base_url),
+    }
+
+
+def _identity(name: str | None, base_url: str | None) -> str | None:
+    return None if name is None else identity_of(unasked_model(name, base_url=base_url))
+
+
+def _configs(settings: AutogramSettings, name: str) -> tuple[AutogramConfig, AutogramConfig]:
+    """Return the chatbot's and the user's configuration."""
+    return (
+        _config(settings.config, settings.base_url, f"[autograms.{name}.config]"),
+        _config(settings.user_config, settings.base_url, f"[autograms.{name}.user_config]"),
+    )
+
+
+def _models(name: str, config: AutogramConfig, unasked: bool) -> dict[str, Any]:
+    """Return the arguments of an autogram that say which models answer and decide."""
+    if not unasked:
+        return {"model": name}
+    decides = config.classifier_model
+    return {
+        "model": unasked_model(name, base_url=config.endpoint),
+        "classifier": None if decides is None else unasked_model(decides, base_url=config.endpoint),
+    }
 
 
 def _engine(settings: AutogramSettings) -> RayEngine | None:
@@ -134,7 +178,8 @@ def _engine(settings: AutogramSettings) -> RayEngine | None:
 def _student(settings: AutogramSettings, unasked: bool) -> Model | None:
     if settings.rejected != "student" or settings.student is None:
         return None
-    return unasked_model(settings.student) if unasked else resolve_model(settings.student, base_url=settings.base_url)
+    opened = unasked_model if unasked else resolve_model
+    return opened(settings.student, base_url=settings.base_url)
 
 
 def _config(options: dict[str, Any], base_url: str | None, where: str) -> AutogramConfig:

@@ -111,19 +111,19 @@ def test_without_pairs_there_is_no_dpo_model(
 def test_another_form_of_the_masks_makes_a_model_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = SftRecipe(model=str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
-    before = _recipe_that_counts(recipe)
-    assert _recipe_that_counts(recipe) == before
+    before = _recipe_that_counts(recipe, None)
+    assert _recipe_that_counts(recipe, None) == before
     monkeypatch.setattr("autograms.finetuning.tokens.MASKS", MASKS + 1)
-    assert _recipe_that_counts(recipe) != before
+    assert _recipe_that_counts(recipe, None) != before
 
 
 def test_each_file_of_the_base_makes_a_model_stale(tmp_path: Path) -> None:
     recipe = SftRecipe(model=str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "merges.txt").write_text("1")
-    before = _recipe_that_counts(recipe)
+    before = _recipe_that_counts(recipe, None)
     (tmp_path / "merges.txt").write_text("2, and more")
-    assert _recipe_that_counts(recipe) != before
+    assert _recipe_that_counts(recipe, None) != before
 
 
 def test_a_recipe_that_cannot_be_is_refused(ready: Chain) -> None:

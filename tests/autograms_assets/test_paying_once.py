@@ -95,6 +95,22 @@ def test_an_edit_pays_for_what_follows_it(
     assert paid(paying, endpoint) == 0
 
 
+def test_another_endpoint_is_paid_in_the_settings_and_in_the_environment(
+    paying: Chain, endpoint: Endpoint, project: ScratchProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid(paying, endpoint)
+    elsewhere = endpoint.url.replace("127.0.0.1", "localhost")
+    project.edit("autograms.toml", endpoint.url, elsewhere)
+    assert paid(paying, endpoint) == CALLS * len(ITEMS)
+    monkeypatch.setenv("OPENAI_BASE_URL", elsewhere)
+    project.edit("autograms.toml", f'base_url = "{elsewhere}"', "")
+    assert paid(paying, endpoint) == 0
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+    back = paying.run(*UP_TO_MEMORIES)
+    assert back.made == {"conversation_memories"}
+    assert back.metadata["conversation_memories"]["paid calls"] == 0  # the version before is kept
+
+
 def test_going_back_is_free(paying: Chain, endpoint: Endpoint, project: ScratchProject) -> None:
     paid(paying, endpoint)
     project.edit("chatbots/desk.py", "Answer the customer.", "Answer briefly.")

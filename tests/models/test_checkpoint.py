@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from autograms.errors import ModelError, ModelNameError
 from autograms.models import CheckpointModel, Reply, Request
+from autograms.models.base import identity_of
 from autograms.models.local import Generation
 
 TEMPLATE = (
@@ -340,3 +342,14 @@ def test_a_group_that_fails_fails_alone(folder: Path, monkeypatch: pytest.Monkey
     assert str(bad) == "out of memory"
     assert isinstance(text, Reply)
     assert isinstance(choice, Reply)
+
+
+def test_a_folder_that_holds_another_model_is_another_model(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    before = identity_of(CheckpointModel(tmp_path / "model"))
+    (tmp_path / "model" / "README.md").write_text("a card")
+    assert identity_of(CheckpointModel(tmp_path / "model")) == before
+    with (tmp_path / "model" / "model.safetensors").open("ab") as file:
+        file.write(b"0")
+    assert identity_of(CheckpointModel(tmp_path / "model")) != before
+    assert identity_of(CheckpointModel("nobody/nothing")) == "checkpoint/nobody/nothing"

@@ -13,7 +13,7 @@ OTHERS = ("generation_config.json", "model-00001.safetensors", "model.safetensor
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("config.json", *TOKENIZER, *OTHERS, "README.md", "training.json", "loss.png"):
+    for name in ("config.json", *TOKENIZER, *OTHERS, "README.md", "training.json", "loss.png", "pytorch_model.bin"):
         (tmp_path / name).write_text("1")
     return tmp_path
 
@@ -28,17 +28,10 @@ def test_each_of_a_models_files_counts(folder: Path, name: str) -> None:
 
 def test_what_is_no_part_of_the_model_does_not_count(folder: Path) -> None:
     before = model_version(folder)
-    for name in ("README.md", "training.json", "loss.png"):
+    for name in ("README.md", "training.json", "loss.png", "pytorch_model.bin"):
         (folder / name).write_text("2 and more")
     assert model_version(folder) == before
     assert {path.name for path in model_files(folder)} == {"config.json", *TOKENIZER, *OTHERS}
-
-
-def test_pickled_weights_count_and_never_leave(folder: Path) -> None:
-    before = model_version(folder)
-    (folder / "pytorch_model.bin").write_text("1")
-    assert model_version(folder) != before
-    assert "pytorch_model.bin" not in {path.name for path in model_files(folder)}
 
 
 def test_a_model_of_the_hub_goes_by_its_name() -> None:

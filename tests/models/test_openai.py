@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from autograms.errors import CredentialsError, EndpointError, ModelError, ModelNameError, OutputError
 from autograms.models import Model, OpenAIModel, Reply, Request
+from autograms.models.base import identity_of
 from autograms.models.openai import choice_probabilities
 from tests.endpoint import Endpoint
 
@@ -279,3 +280,23 @@ def test_it_can_be_used_again_after_close(endpoint: Endpoint) -> None:
 
     first, second = asyncio.run(main())
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("base_url", "variable", "identity"),
+    [
+        (None, None, "openai/small"),
+        ("https://api.openai.com/v1/", None, "openai/small"),
+        ("http://gpu:8000/v1", None, "openai/small@http://gpu:8000/v1"),
+        (None, "http://gpu:8000/v1", "openai/small@http://gpu:8000/v1"),
+        ("https://user:secret@gpu/v1?api-key=secret", None, "openai/small@https://gpu/v1"),
+    ],
+)
+def test_the_endpoint_tells_models_of_one_name_apart(
+    base_url: str | None, variable: str | None, identity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("OPENAI_BASE_URL", variable)
+    model = OpenAIModel("small", base_url=base_url, api_key="k")
+    assert identity_of(model) == identity
+    assert identity_of(model, "other") == identity.replace("openai/small", "other")

@@ -1,8 +1,11 @@
 import pytest
 
 from autograms.errors import BudgetError
-from autograms.models import OpenAIModel, ScriptedModel
+from autograms.models import OpenAIModel, Request, ScriptedModel
+from autograms.models.base import identity_of
+from autograms.models.openai import OPENAI_URL
 from autograms.simulation import Simulator, plain_scenarios
+from autograms.simulation.answers import request_key
 from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
 from autograms.simulation.plan import Plan, ensure_within, plan, unasked_model
@@ -27,11 +30,13 @@ def first(simulator, endpoint):
     return simulator(model_at(endpoint.url)).run(SCENARIOS)
 
 
-UNASKED = unasked_model("openai/test-model")
+@pytest.fixture
+def unasked(endpoint):
+    return unasked_model("openai/test-model", base_url=endpoint.url)
 
 
-def test_nothing_is_stale_where_nothing_changed(simulator, first):
-    found = plan(simulator(UNASKED), SCENARIOS, previous=first.memories)
+def test_nothing_is_stale_where_nothing_changed(simulator, first, unasked):
+    found = plan(simulator(unasked), SCENARIOS, previous=first.memories)
     assert (found.conversations, found.stale, found.changed, found.calls, found.reused) == (4, 0, 0, 0, 24)
     assert found.reasons == {}
 
@@ -43,7 +48,7 @@ def test_a_plan_asks_nothing(simulator, first, endpoint):
     assert endpoint.stats()["requests"] == before
 
 
-def test_an_edit_is_planned_as_it_is_paid(load, endpoint):
+def test_an_edit_is_planned_as_it_is_paid(load, endpoint, unasked):
     def simulator(lines, model):
         body = "@autograms_function()\ndef chatbot():\n" + "".join(lines)
         userbot = load("user", 'def chatbot():\n    while True:\n        reply("go on")\n', model=model)
@@ -54,7 +59,7 @@ def test_an_edit_is_planned_as_it_is_paid(load, endpoint):
     last = [*TEN[:-1], '    reply_instruction("Say goodbye.")\n']
     middle = [*TEN[:5], '    reply_instruction("Say half.")\n', *TEN[6:]]
     for lines, paid in ((last, 4), (middle, 20)):
-        found = plan(simulator(lines, UNASKED), scenarios, previous=first.memories)
+        found = plan(simulator(lines, unasked), scenarios, previous=first.memories)
         assert (found.stale, found.calls, found.reasons) == (4, paid, {"autogram": 4})
         again = simulator(lines, model_at(endpoint.url)).run(scenarios, previous=first.memories)
         assert (again.progress.paid, again.progress.reused) == (found.calls, found.reused)
@@ -69,27 +74,27 @@ def test_an_edit_is_planned_as_it_is_paid(load, endpoint):
         ({"chatbot": CHATBOT.replace("customer content?", 'customer content?", temperature=0.5, stop="x')}, "settings"),
     ],
 )
-def test_the_reason_is_told(simulator, first, change, reason):
-    found = plan(simulator(**{"model": UNASKED, **change}), SCENARIOS, previous=first.memories)
+def test_the_reason_is_told(simulator, first, change, reason, unasked):
+    found = plan(simulator(**{"model": unasked, **change}), SCENARIOS, previous=first.memories)
     assert found.reasons == {reason: 4}
     assert found.calls > 0
 
 
-def test_new_scenarios_are_told(simulator, first):
+def test_new_scenarios_are_told(simulator, first, unasked):
     more = scenarios_from_rows([{"num_turns": 2, "chatbot_kwargs": {"topic": topic}} for topic in "ABCDE"])
-    found = plan(simulator(UNASKED), more, previous=first.memories)
+    found = plan(simulator(unasked), more, previous=first.memories)
     assert (found.stale, found.calls, found.reused, found.reasons) == (1, 6, 24, {"scenario": 1})
 
 
-def test_a_conversation_that_was_cut_short_is_told(simulator, endpoint):
+def test_a_conversation_that_was_cut_short_is_told(simulator, endpoint, unasked):
     first = simulator(model_at(endpoint.url)).run(SCENARIOS, budget=Budget(calls=10))
-    found = plan(simulator(UNASKED), SCENARIOS, previous=first.memories)
+    found = plan(simulator(unasked), SCENARIOS, previous=first.memories)
     assert sum(found.reasons.values()) == found.stale == 4
     assert set(found.reasons) <= {"not finished", "autogram"}
 
 
-def test_fresh_pays_for_everything(simulator, first):
-    found = plan(simulator(UNASKED), SCENARIOS, previous=first.memories, fresh=True)
+def test_fresh_pays_for_everything(simulator, first, unasked):
+    found = plan(simulator(unasked), SCENARIOS, previous=first.memories, fresh=True)
     assert (found.stale, found.calls, found.reused, found.reasons) == (4, 24, 0, {"asked for again": 4})
 
 
@@ -163,21 +168,21 @@ def test_a_program_that_cannot_begin_fails_everywhere(simulator):
     assert [(each.error, each.count) for each in found.failures] == [("ValueError", 4)]
 
 
-def test_rehearsals_that_fail_are_told(simulator):
+def test_rehearsals_that_fail_are_told(simulator, unasked):
     body = "def chatbot(topic):\n    reply_instruction('Hello.')\n    raise KeyError('x')\n"
-    found = plan(simulator(UNASKED, body), SCENARIOS)
+    found = plan(simulator(unasked, body), SCENARIOS)
     assert (found.stale, found.failing, found.rehearsed) == (4, 0, 4)
     assert [(each.error, each.count) for each in found.rehearsal_failures] == [("KeyError", 4)]
     assert "failed of 4 rehearsed" in dict(found.rows())
 
 
-def test_the_journal_counts(simulator, endpoint, tmp_path):
+def test_the_journal_counts(simulator, endpoint, tmp_path, unasked):
     journal = tmp_path / "calls.journal"
     simulator(model_at(endpoint.url)).run(SCENARIOS, journal=journal)
-    assert plan(simulator(UNASKED), SCENARIOS, journal=journal).stale == 0
+    assert plan(simulator(unasked), SCENARIOS, journal=journal).stale == 0
 
 
-def test_a_step_is_not_taken_while_planning(simulator, tmp_path):
+def test_a_step_is_not_taken_while_planning(simulator, tmp_path, unasked):
     body = f"""
     from pathlib import Path
 
@@ -185,11 +190,11 @@ def test_a_step_is_not_taken_while_planning(simulator, tmp_path):
         step(Path({str(tmp_path / "taken")!r}).touch)
         reply_instruction("Answer.")
     """
-    assert plan(simulator(UNASKED, body), SCENARIOS).stale == 4
+    assert plan(simulator(unasked, body), SCENARIOS).stale == 4
     assert not (tmp_path / "taken").exists()
 
 
-def test_an_init_that_asks_a_model_makes_everything_stale(simulator):
+def test_an_init_that_asks_a_model_makes_everything_stale(simulator, unasked):
     body = """
     table = []
 
@@ -199,7 +204,7 @@ def test_an_init_that_asks_a_model_makes_everything_stale(simulator):
     def chatbot(topic):
         reply_instruction("Answer.")
     """
-    assert plan(simulator(UNASKED, body), SCENARIOS).stale == 4
+    assert plan(simulator(unasked, body), SCENARIOS).stale == 4
 
 
 def test_a_plan_is_a_table(simulator, first):
@@ -266,3 +271,19 @@ def test_what_the_student_and_branches_take_is_planned(load, extra, reason):
     assert (again.stale, again.calls, again.reasons) == (0, 0, {})
     new = plan(simulator(**extra), SCENARIOS)
     assert new.calls >= first.progress.paid + made.progress.paid
+
+
+def test_another_endpoint_is_another_model(simulator, first, endpoint):
+    elsewhere = endpoint.url.replace("127.0.0.1", "localhost")
+    found = plan(simulator(unasked_model("openai/test-model", base_url=elsewhere)), SCENARIOS, previous=first.memories)
+    assert (found.stale, found.reused) == (4, 0)
+    again = simulator(model_at(elsewhere)).run(SCENARIOS, previous=first.memories)
+    assert (again.progress.paid, again.progress.reused) == (24, 0)
+
+
+def test_answers_of_openai_itself_are_found_by_the_name_alone(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    request = Request("text", [{"role": "user", "content": "Hello."}])
+    models = unasked_model("openai/small"), OpenAIModel("small"), OpenAIModel("small", base_url=OPENAI_URL)
+    keys = {request_key("chatbot", request, identity_of(model)) for model in models}
+    assert keys == {request_key("chatbot", request, "openai/small")}

@@ -1,9 +1,11 @@
 import pytest
 
 from autograms.errors import SettingsError
+from autograms.models import OfflineModel
+from autograms.models.base import identity_of
 from autograms.settings import load_project
 from autograms.simulation.budget import Budget
-from autograms.simulation.project import budget_of, open_simulator, scenarios_of
+from autograms.simulation.project import budget_of, identities, open_simulator, scenarios_of
 from autograms.simulation.ray_engine import RayEngine
 
 PROGRAM = 'def chatbot():\n    while True:\n        reply("hello")\n'
@@ -34,6 +36,35 @@ def test_the_settings_name_everything(project):
 def test_an_unasked_model_needs_no_key(project):
     simulator = open_simulator(project('user_model = "openai/gpt-4o"'), "bot", unasked=True)
     assert (simulator.chatbot.model.name, simulator.userbot.model.name) == ("offline/demo", "openai/gpt-4o")
+
+
+def test_a_plan_decides_by_the_model_that_decides(project, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    found = project('base_url = "http://gpu/v1"\nconfig = { classifier_type = "openai", classifier_path = "judge" }')
+    planned, played = (open_simulator(found, "bot", unasked=unasked).chatbot for unasked in (True, False))
+    assert identity_of(planned.classifier) == identity_of(played.classifier) == "openai/judge@http://gpu/v1"
+    assert planned.model.name == played.model.name == "offline/demo"
+
+
+@pytest.mark.parametrize("deployed", ["offline/demo", OfflineModel()])
+def test_the_deployed_model_decides_itself(project, deployed):
+    found = project('config = { classifier_path = "judge", base_url = "http://gpu/v1" }')
+    assert open_simulator(found, "bot", deployed=deployed).chatbot.classifier is None
+
+
+def test_models_are_told_apart_by_their_endpoints_and_files(project, tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    found = project(
+        f'rejected = "student"\nstudent = "checkpoint/{tmp_path}/model"\nuser_model = "openai/small"\n'
+        f'user_config = {{ classifier_type = "checkpoint", classifier_path = "{tmp_path}/model" }}'
+    ).settings("bot")
+    before = identities(found, "bot")
+    assert identities(found, "bot") == before
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://gpu/v1")
+    (tmp_path / "model" / "config.json").write_text('{"trained": "again"}')
+    after = identities(found, "bot")
+    assert {who for who in after if after[who] != before[who]} == {"user", "user decides", "student"}
 
 
 def test_wrong_rows_are_left_out_where_the_settings_say_so(project):
