@@ -103,16 +103,21 @@ def reuse_or_make(
 
     stamp = kept()
     if stamp is None:
-        with alone(place, request.log):
+        with alone(place, request.log) as ensure_alone:
             stamp = kept()  # another run may have made it meanwhile
             if stamp is None:
-                return _made_anew(place, fingerprint, inputs, make, request)
+                return _made_anew(place, fingerprint, inputs, make, request, ensure_alone)
     request.log.info(f"reused: nothing that it depends on has changed (fingerprint {fingerprint[:12]})")
     return _result(place, stamp, request, reused=True, changed="")
 
 
 def _made_anew(
-    place: Stored | Folder, fingerprint: str, inputs: dict[str, str], make: Callable[[], Made], request: Request
+    place: Stored | Folder,
+    fingerprint: str,
+    inputs: dict[str, str],
+    make: Callable[[], Made],
+    request: Request,
+    ensure_alone: Callable[[], None],
 ) -> dg.MaterializeResult:
     changed = "forced" if request.force else _reason(place.stamp(), inputs)
     request.log.info(f"making: {changed}")
@@ -120,6 +125,7 @@ def _made_anew(
     made = make()
     seconds = round(time.monotonic() - began, 3)
     stamp = Stamp(fingerprint, made.version, inputs, made.summary, made.checks, seconds)
+    ensure_alone()
     if isinstance(place, Folder):
         place.write(stamp)
     else:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+from autograms.errors import StorageError
 from autograms_assets import locks
 from autograms_assets.locks import alone
 from autograms_assets.stored import Stored
@@ -145,3 +146,57 @@ def test_nothing_is_left_behind(place: Stored) -> None:
         pass
     place.path.fs.invalidate_cache()
     assert not (place.path.parent / ".desk.parquet.lock").exists()
+
+
+def test_two_that_wait_for_a_dead_holder_do_not_both_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them is so late in removing the dead one's lease that it removes the other's."""
+    monkeypatch.setattr(locks, "LOOKED_AT_EVERY", 0.01)
+    monkeypatch.setattr(locks, "GONE_AFTER", 0.1)
+    place = Stored(UPath(f"memory://{uuid.uuid4().hex}/desk.parquet"))
+    lock = place.path.parent / ".desk.parquet.lock"
+    lock.fs.pipe_file(lock.path, b"dead\n0")
+    remove = lock.fs.rm_file
+    second_is_late, first_is_in, second_is_in = threading.Event(), threading.Event(), threading.Event()
+    stored: list[str] = []
+    lost: list[StorageError] = []
+
+    def removed(path: str) -> None:
+        if threading.current_thread().name == "first":
+            assert second_is_late.wait(60)
+        elif not second_is_in.is_set():
+            second_is_late.set()
+            assert first_is_in.wait(60)
+        remove(path)
+
+    def hold() -> None:
+        name = threading.current_thread().name
+        try:
+            with alone(place, LOG) as ensure_held:
+                (first_is_in if name == "first" else second_is_in).set()
+                if name == "first":
+                    assert second_is_in.wait(60)
+                ensure_held()
+                stored.append(name)
+        except StorageError as error:
+            lost.append(error)
+
+    monkeypatch.setattr(lock.fs, "rm_file", removed)
+    threads = [threading.Thread(target=hold, name=name) for name in ("first", "second")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert stored == ["second"]
+    assert "was lost to" in str(lost[0])
+    assert "nothing was stored" in str(lost[0])
+
+
+@pytest.mark.parametrize("place", ["memory", "s3"], indirect=True)
+def test_a_lease_that_is_lost_lets_nothing_be_stored(place: Stored) -> None:
+    with alone(place, LOG) as ensure_held:
+        ensure_held()
+        lock = place.path.parent / ".desk.parquet.lock"
+        lock.fs.pipe_file(lock.path, b"another\n0")
+        with pytest.raises(StorageError, match="was lost to another while this was made"):
+            ensure_held()
+    assert bytes(lock.fs.cat_file(lock.path)) == b"another\n0"
