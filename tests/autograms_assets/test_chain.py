@@ -146,6 +146,7 @@ def test_a_damaged_upstream_file_is_named(ready: Chain) -> None:
 def test_a_missing_upstream_names_the_remedy(chain: Chain) -> None:
     outcome = chain.run("sft_dataset")
     assert "conversation_memories has nothing stored for 'desk'" in outcome.failures["sft_dataset"]
+    assert "--select '*sft_dataset'" in outcome.failures["sft_dataset"]
 
 
 def test_a_program_that_changed_since_its_snapshot_is_refused(ready: Chain) -> None:
@@ -221,6 +222,7 @@ def test_what_failed_conversations_say_is_told_by_no_check(chain: Chain, project
     outcome = chain.run("autogram", "scenarios", "conversation_memories")
     told = outcome.told["conversation_memories:few_failed"]
     assert "10 of 10 conversations failed; most often: RuntimeError of the chatbot at " in told
+    assert outcome.told["conversation_memories:some_completed"] == f"0 of 10 conversations were completed: {told}"
     assert "desk.py:" in told
     assert ANSWER not in " ".join([*outcome.told.values(), *outcome.failures.values()])
     project.add("desk", RAISES.replace("    raise", '    if "clock" in extract_last_user_reply(): raise'))
