@@ -60,7 +60,8 @@ class Autogram:
     Args:
         root_function: The program's root, usually ``chatbot``.
         autogram_config: How models are asked.
-        model: The model, or its ``provider/model`` name; the configuration's where unset.
+        model: The model, which then decides too, or its ``provider/model`` name, beside which the configuration's
+            classifier decides; the configuration's where unset.
         supervisor_mode: Whether supervisors act.
         test_mode: Answer every call by the embedded offline model.
         name: The program's name; its file's stem where unset.

@@ -63,7 +63,8 @@ def open_autogram(
 
     Args:
         name: The autogram.
-        model: ``provider/model``; where unset the trained one, or the teacher where supervisors answer.
+        model: ``provider/model``; where unset the trained one, or the teacher where supervisors answer. Without
+            supervisors it decides too: no classifier of the settings helps it.
         stage: Which of the trained models; the last there is where unset.
         supervisor_mode: Whether supervisors answer.
 
@@ -76,6 +77,7 @@ def open_autogram(
     """
     from autograms.autogram import Autogram
     from autograms.cli.stored_models import find_model
+    from autograms.models import resolve_model
     from autograms.settings import AutogramConfig, load_project
     from autograms.simulation.project import scenarios_of
 
@@ -83,9 +85,11 @@ def open_autogram(
     file = project.chatbot_file(name)
     settings = project.settings(name)
     config = AutogramConfig(**{"base_url": settings.base_url, **settings.config})
-    if model is None:
-        model = settings.model if supervisor_mode else f"checkpoint/{find_model(name, stage).folder}"
-    autogram = Autogram.from_file(file, config, model=model, on_change="address", supervisor_mode=supervisor_mode)
+    played: Model | str = model or settings.model
+    if not supervisor_mode:  # opened here, so that it decides too, as where it is evaluated
+        deployed = model or f"checkpoint/{find_model(name, stage).folder}"
+        played = resolve_model(deployed, base_url=config.endpoint, max_tries=config.chatbot_max_tries)
+    autogram = Autogram.from_file(file, config, model=played, on_change="address", supervisor_mode=supervisor_mode)
     autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is done
     return autogram, any(scenario.user_goes_first for scenario in scenarios_of(project, settings))
 
