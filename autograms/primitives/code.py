@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from autograms.primitives.control import step
 from autograms.program.context import current
 
 __all__ = ["execute_code", "extract_code"]
+
+_KEPT = ("PATH", "LANG", "LC_ALL")
+_WITHOUT_NETWORK = ("unshare", "--user", "--map-root-user", "--net")
+_ALONE = ("--pid", "--fork", "--kill-child", "--mount-proc")
+"""Without sight of other processes, whose environment holds keys."""
 
 
 def extract_code(input_string: str, code_type: str = "python", merge_blocks: bool = True) -> str | list[str]:
@@ -48,7 +58,10 @@ def extract_code(input_string: str, code_type: str = "python", merge_blocks: boo
 def execute_code(
     code: str, command: str | None = None, timeout: float | None = 60, code_suffix: str = ".py"
 ) -> tuple[str, bool]:
-    """Run code in a process of its own, without network where the system can take it away.
+    """Run code in a process of its own, without network and sight of others where the system can take them away.
+
+    Of the environment it has ``PATH``, ``LANG`` and ``LC_ALL``, and its folder, which is removed, as ``HOME``. What it
+    has started ends with it.
 
     Args:
         code: The code.
@@ -66,16 +79,50 @@ def execute_code(
 
 
 def _run(code: str, words: list[str], timeout: float | None, suffix: str) -> tuple[str, bool]:
-    with tempfile.TemporaryDirectory(prefix="autograms-code-") as folder:
+    with tempfile.TemporaryDirectory(prefix="autograms-code-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / f"program{suffix}"
-        file.write_text(code, encoding="utf-8")
+        file.write_bytes(code.encode("utf-8", "replace"))
         try:
-            done = subprocess.run([*words, str(file)], capture_output=True, text=True, timeout=timeout, cwd=folder)
-        except subprocess.TimeoutExpired:
-            return f"the code did not finish within {timeout:g} seconds", False
+            process = subprocess.Popen(
+                [*words, str(file)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=folder,
+                env=_environment(folder),
+                start_new_session=True,
+            )
         except OSError as error:
             return f"{words[0]}: {error}", False
-    return (done.stdout, True) if done.returncode == 0 else (done.stderr or done.stdout, False)
+        with process, _ended(process):
+            try:
+                printed, errors = (each.decode("utf-8", "replace") for each in process.communicate(timeout=timeout))
+            except subprocess.TimeoutExpired:
+                return f"the code did not finish within {timeout:g} seconds", False
+    return (printed, True) if process.returncode == 0 else (errors or printed, False)
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Return what the code sees of the environment: no key is in it, whatever its name."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, "HOME": folder}
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End a process, with those that it has started, after the block, or with the interpreter if that ends before."""
+    end = functools.partial(_end, process.pid)
+    atexit.register(end)
+    try:
+        yield
+    finally:
+        atexit.unregister(end)
+        end()
+
+
+def _end(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # none of the group lives any more
+        os.killpg(group, signal.SIGKILL)
 
 
 def _sandbox(command: str | None) -> list[str]:
@@ -84,9 +131,10 @@ def _sandbox(command: str | None) -> list[str]:
 
 @functools.cache
 def _without_network() -> tuple[str, ...]:
-    """Return a command that takes the network away, empty where the system has none that works."""
-    candidate = ("unshare", "--user", "--map-root-user", "--net")
-    if shutil.which("unshare") is None:
+    """Return a command that takes network and other processes away, or what of it works on this system."""
+    if shutil.which(_WITHOUT_NETWORK[0]) is None:
         return ()
-    works = subprocess.run([*candidate, "true"], capture_output=True).returncode == 0
-    return candidate if works else ()
+    for candidate in ((*_WITHOUT_NETWORK, *_ALONE), _WITHOUT_NETWORK):
+        if subprocess.run([*candidate, "true"], capture_output=True).returncode == 0:
+            return candidate
+    return ()

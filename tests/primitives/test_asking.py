@@ -2,6 +2,8 @@
 
 import ast
 import json
+import os
+import select
 import warnings
 
 import pytest
@@ -426,6 +428,43 @@ def test_executed_code_has_no_network_where_the_system_can_take_it_away():
 def test_the_sandbox_command_is_a_setting():
     (output, success), _ = ask("execute_code('print(1)')", config={"sandbox_command": "env -i X=1"})
     assert (output, success) == ("1\n", True)
+
+
+def test_executed_code_sees_no_key_and_no_other_process(monkeypatch):
+    from autograms.primitives.code import _without_network
+
+    monkeypatch.setenv("SOME_API_KEY", "sk-hidden")
+    (output, success), _ = ask("execute_code('import os; print(os.getpid(), *sorted(os.environ))')")
+    assert success
+    pid, *names = output.split()
+    assert {"HOME", "PATH"} <= set(names) <= {"HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH"}  # LC_CTYPE: Python's own
+    assert (pid == "1") == ("--pid" in _without_network())
+
+
+def test_what_executed_code_writes_need_not_be_text():
+    code = "import sys; sys.stdout.buffer.write(bytes([97, 255, 98]))"
+    (output, success), _ = ask(f"execute_code({code!r})")
+    assert (output, success) == ("a\N{REPLACEMENT CHARACTER}b", True)
+
+
+@pytest.mark.parametrize("sandbox", [None, ""])
+@pytest.mark.parametrize(("wait", "finished"), [(0, True), (1000, False)])
+def test_what_executed_code_has_started_ends_with_it(tmp_path, wait, finished, sandbox):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    code = (
+        "import subprocess, time; "
+        f"subprocess.Popen(['sleep', '1000'], stdin=open({str(pipe)!r}, 'w'), stdout=-3, stderr=-3); time.sleep({wait})"
+    )
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    (_, success), _ = ask(
+        f"execute_code({code!r}, timeout={60 if finished else 2})", config={"sandbox_command": sandbox}
+    )
+    assert success is finished
+    ready, _, _ = select.select([end], [], [], 60)  # the pipe ends when the last that holds it open has ended
+    assert ready
+    assert os.read(end, 1) == b""
+    os.close(end)
 
 
 def test_executed_code_is_not_run_again_on_resume():
