@@ -146,7 +146,7 @@ def _parse(path: Path, size: int, mtime_ns: int) -> _Parsed:
     try:
         data = path.read_bytes()
         tree = ast.parse(data, filename=str(path))
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # what some editors put in front is no part of the text
     except SyntaxError as error:
         raise ProgramFileError(
             f"{path}:{error.lineno or 1}: {error.msg}; the file must parse as Python before anything can run"

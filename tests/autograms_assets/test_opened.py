@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from autograms_assets.fingerprints import read_program
+from autograms_assets.opened import unnamed_files
+from autograms_assets.workspace import Sources
 from tests.autograms_assets.chains import TO_DATASETS, Chain
 from tests.autograms_assets.projects import SETTINGS, ScratchProject
 
@@ -91,3 +96,13 @@ def test_a_named_file_that_is_missing_is_one_clear_failure(priced: Chain, projec
     name_the_file(project, "data/price.json")
     failure = priced.run().failures["autogram"]
     assert "autograms.toml: files names 'data/price.json', and no file in" in failure
+
+
+def test_a_byte_order_mark_is_no_part_of_a_program(tmp_path: Path) -> None:
+    (tmp_path / "prices.json").write_text("{}")
+    source = 'def chatbot():\n    return open("prices.json")\n'
+    (tmp_path / "plain.py").write_text(source)
+    (tmp_path / "marked.py").write_text(source, encoding="utf-8-sig")
+    plain, marked = (read_program(tmp_path / name, root=tmp_path) for name in ("plain.py", "marked.py"))
+    assert (marked.files[0].text, marked.digest) == (source, plain.digest)
+    assert unnamed_files(Sources(marked, None, {}), tmp_path) == {"prices.json": "marked.py"}
