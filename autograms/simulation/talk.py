@@ -123,7 +123,7 @@ async def _turn(
     try:
         effect = await drive(context, autogram.begin_turn(context, text, kwargs))
     finally:
-        ledger.account.progress.calls += len(memory.calls) - before
+        ledger.account.progress.calls += sum(call.output is not None for call in memory.calls[before:])
     return autogram.end_turn(context, effect)
 
 

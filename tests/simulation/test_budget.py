@@ -49,7 +49,7 @@ def test_a_budget_that_is_spent_keeps_everything_and_a_later_run_goes_on(load, e
     journal = tmp_path / "calls.journal"
     model = model_at(endpoint.url)
     first = simulate(load, model, journal=journal, budget=Budget(calls=25))
-    assert endpoint.stats()["requests"] == first.progress.paid == 25
+    assert endpoint.stats()["requests"] == first.progress.paid == first.progress.calls == 25
     assert {memory.status for memory in first.memories} == {"completed", "truncated"}
     assert first.progress.truncated == sum(memory.status == "truncated" for memory in first.memories)
     unfinished = next(memory for memory in first.memories if memory.status == "truncated")
