@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from autograms.conversation.atomic import replacing
 from autograms.errors import CredentialsError, DatasetError, TrainingError
 from autograms.finetuning.stopping import terminations_interrupt
+from autograms.models.transport import shown_url
 from autograms.settings import SftRecipe
 
 if TYPE_CHECKING:
@@ -214,13 +215,24 @@ def _look_for(client: OpenAI, fingerprint: str) -> str | None:
 
 def _upload(client: OpenAI, state: _State, path: Path) -> str:
     known: dict[str, str] = state.values.get("files", {})
-    digest = _file_digest(path)
-    if digest not in known:
+    content = f"{shown_url(str(client.base_url))} {_file_digest(path)}"
+    if content not in known or not _is_there(client, known[content]):
         with path.open("rb") as file:
             made = client.files.create(file=(path.name, file), purpose="fine-tune")
-        known = {**known, digest: made.id}
+        known = {**known, content: made.id}
         state.write(files=known)
-    return known[digest]
+    return known[content]
+
+
+def _is_there(client: OpenAI, file: str) -> bool:
+    """Whether the endpoint knows a file that was uploaded before: files expire, and are one account's."""
+    from openai import NotFoundError, PermissionDeniedError
+
+    try:
+        client.files.retrieve(file)
+    except (NotFoundError, PermissionDeniedError):
+        return False
+    return True
 
 
 def _wait(
@@ -293,7 +305,7 @@ def _report_news(client: OpenAI, job: str, seen: set[str], report: OnEvent) -> N
 def _translated(error: APIError, client: OpenAI) -> Exception:
     from openai import APIStatusError, AuthenticationError
 
-    where = str(client.base_url)
+    where = shown_url(str(client.base_url))
     if isinstance(error, AuthenticationError):
         return CredentialsError(f"{where} refused the key (status 401); check OPENAI_API_KEY")
     if isinstance(error, APIStatusError):

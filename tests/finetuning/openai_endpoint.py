@@ -157,6 +157,11 @@ def _handler(endpoint: FinetuningEndpoint) -> type[BaseHTTPRequestHandler]:
                 self.answer({"object": "list", "data": list(endpoint.jobs.values()), "has_more": False})
             elif parts[-1] == "events":
                 self.answer({"object": "list", "data": endpoint.events(endpoint.jobs[parts[-2]]), "has_more": False})
+            elif parts[0] == "files":
+                if parts[1] in endpoint.files:
+                    self.answer({"id": parts[1], "object": "file", "bytes": 1, "created_at": 1, "purpose": "fine-tune"})
+                else:
+                    self.fail(404, f"No such File object: {parts[1]}")
             elif endpoint.flaky:
                 endpoint.flaky -= 1
                 self.fail(500, "try again")

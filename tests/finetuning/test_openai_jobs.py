@@ -120,6 +120,23 @@ def test_a_failed_job_gives_its_reason_and_may_be_tried_again(endpoint: Finetuni
     assert run(endpoint, rows).job == "ftjob-2"
 
 
+def test_uploaded_rows_are_used_again_where_they_are_and_nowhere_else(endpoint: FinetuningEndpoint, rows: Path) -> None:
+    endpoint.statuses = ["failed"]
+    with serve() as other:
+        for _ in range(2):
+            with pytest.raises(TrainingError, match="too small"):
+                run(endpoint, rows)
+        assert len(endpoint.files) == 1
+        other.files["file-1"] = "of somebody else"
+        run(other, rows)
+        assert other.jobs["ftjob-1"]["request"]["training_file"] == "file-2"
+    del endpoint.files["file-1"]  # another account's, or expired
+    endpoint.files["file-7"] = "another"
+    with pytest.raises(TrainingError, match="too small"):
+        run(endpoint, rows)
+    assert endpoint.jobs["ftjob-3"]["request"]["training_file"] == "file-2"
+
+
 def test_passing_errors_while_waiting_pass(endpoint: FinetuningEndpoint, rows: Path) -> None:
     endpoint.flaky = 2
     assert run(endpoint, rows).model == "ft:gpt-4o-mini:1"
@@ -144,6 +161,13 @@ def test_a_refused_key(endpoint: FinetuningEndpoint, rows: Path) -> None:
     with pytest.raises(CredentialsError, match="refused the key") as caught:
         run(endpoint, rows, api_key="sk-wrong")
     assert "sk-wrong" not in str(caught.value)
+
+
+def test_credentials_in_a_url_are_told_nowhere(endpoint: FinetuningEndpoint, rows: Path) -> None:
+    with pytest.raises(CredentialsError, match="401") as refused:
+        run(endpoint, rows, base_url=endpoint.url.replace("://", "://user:secret-word@"))
+    assert "secret-word" not in str(refused.value)
+    assert not (rows.parent / "state.json").exists()
 
 
 def test_no_key(endpoint: FinetuningEndpoint, rows: Path) -> None:
