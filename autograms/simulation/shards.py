@@ -53,6 +53,12 @@ class Clerk:
     def __init__(self, budget: Budget | None) -> None:
         self._counts: dict[int, Progress] = {}
         self._purse = Purse(budget or Budget())
+        self._under_way: dict[int, list[float]] = {}
+
+    def begin(self, shard: int) -> None:
+        """Put back what a shard set aside in a worker that was lost: it begins again, and asks for the same."""
+        left = self._under_way.pop(shard, [])
+        self._purse.put(sum(left), further_calls=-len(left))
 
     def report(self, shard: int, progress: Progress) -> None:
         """Take note of a shard's counts."""
@@ -62,31 +68,39 @@ class Clerk:
         """Return the counts of the shards that have begun."""
         return self._counts
 
-    def take(self, expected: float) -> bool:
-        """Do as :meth:`Purse.take`."""
-        return self._purse.take(expected)
+    def take(self, shard: int, expected: float) -> bool:
+        """Do as :meth:`Purse.take`, for a call of a shard."""
+        taken = self._purse.take(expected)
+        if taken:
+            self._under_way.setdefault(shard, []).append(expected)
+        return taken
 
-    def put(self, reserved: float, spent: float, further_calls: int) -> None:
-        """Do as :meth:`Purse.put`."""
-        self._purse.put(reserved, spent=spent, further_calls=further_calls)
+    def put(self, shard: int, reserved: float, spent: float, further_calls: int) -> None:
+        """Do as :meth:`Purse.put`, for a call of a shard."""
+        under_way = self._under_way.get(shard, [])
+        if reserved in under_way:
+            under_way.remove(reserved)
+            self._purse.put(reserved, spent=spent, further_calls=further_calls)
+        else:  # of a lost worker, told late: what was set aside for it is put back already
+            self._purse.put(0.0, spent=spent, further_calls=further_calls + 1)
 
 
 class _SharedPurse(Purse):
     """The clerk's purse, as a shard holds it."""
 
-    def __init__(self, budget: Budget, clerk: Any) -> None:
+    def __init__(self, budget: Budget, clerk: Any, shard: int) -> None:
         super().__init__(budget)
-        self._clerk = clerk
+        self._clerk, self._shard = clerk, shard
 
     def take(self, expected: float) -> bool:
         import ray
 
-        taken: bool = ray.get(self._clerk.take.remote(expected))
+        taken: bool = ray.get(self._clerk.take.remote(self._shard, expected))
         self.empty = self.empty or not taken
         return taken
 
     def put(self, reserved: float, *, spent: float = 0.0, further_calls: int = 0) -> None:
-        self._clerk.put.remote(reserved, spent, further_calls)
+        self._clerk.put.remote(self._shard, reserved, spent, further_calls)
 
 
 def run_shard(parcel: Parcel, shard: Shard, clerk: Any) -> Simulation:
@@ -102,6 +116,7 @@ def run_shard(parcel: Parcel, shard: Shard, clerk: Any) -> Simulation:
         AutogramsError: As :meth:`Simulator.run`.
     """
     simulator, cast = parcel.open(concurrency=shard.concurrency)
+    clerk.begin.remote(shard.number)
     if shard.journal is not None:
         if not shard.journal.is_file():
             raise SettingsError(
@@ -112,7 +127,7 @@ def run_shard(parcel: Parcel, shard: Shard, clerk: Any) -> Simulation:
     account = Account(
         Progress(),
         Journal(shard.journal) if shard.journal is not None else None,
-        _SharedPurse(shard.budget, clerk) if shard.budget else None,
+        _SharedPurse(shard.budget, clerk, shard.number) if shard.budget else None,
         data=simulator.data,
     )
 
