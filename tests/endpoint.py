@@ -14,8 +14,9 @@ Rules (``POST /_script``, or the file; each replaces the former, ``POST /_reset`
                       or a list for several answers}], the first that fits is used; with "tool_calls": [{"name",
                       "arguments": object}] in place of the answer it calls tools
     choice          "first" (default), "last" or "hash": which of the choices that a message offers is answered
-    failures        [{"status": 429 or "drop" or "hang", "first": how many requests, "share": of the requests,
-                      "contains": text in the body, "headers": {...}, "message": text, "code": text}]
+    failures        [{"status": 429 or "drop" or "hang", "after": how many requests in all, "first": how many requests,
+                      "share": of the requests, "contains": text in the body, "headers": {...}, "message": text,
+                      "code": text}]
     most_in_flight  answers 429 above so many requests at once
     key             answers 401 where the request's key is another one
     response_format false: answers 400 where a request has a response_format
@@ -150,6 +151,8 @@ class State:
             return {"status": "drop" if marker[2] else int(marker[1]), "message": "the request holds a marker"}
         for failure in self.failures:
             if "contains" in failure and failure["contains"].encode() not in body:
+                continue
+            if self.requests <= failure.get("after", 0):
                 continue
             if "first" in failure and failure["seen"] >= failure["first"]:
                 continue

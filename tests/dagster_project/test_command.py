@@ -81,15 +81,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def stop_midway(command: Command, endpoint: Endpoint, stop: Callable[[subprocess.Popen[bytes]], None]) -> float:
-    """Start, stop after some answers, and return the seconds until the process was gone."""
+def stop_midway(command: Command, endpoint: Endpoint, stop: Callable[[subprocess.Popen[bytes]], None]) -> None:
+    """Start, stop after some answers, and wait until the process is gone."""
     endpoint.script(latency=0.3)
     process = command.start()
     wait_for(lambda: endpoint.stats()["answered"] >= 12)
     stop(process)
-    began = time.monotonic()
     process.wait(60)
-    return time.monotonic() - began
 
 
 def test_the_raw_command_runs_and_then_reuses(command: Command, endpoint: Endpoint) -> None:
@@ -105,8 +103,7 @@ def test_the_raw_command_runs_and_then_reuses(command: Command, endpoint: Endpoi
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_keeps_what_it_paid(command: Command, endpoint: Endpoint, number: signal.Signals) -> None:
-    seconds = stop_midway(command, endpoint, lambda process: process.send_signal(number))
-    assert seconds < 10
+    stop_midway(command, endpoint, lambda process: process.send_signal(number))
     answered = endpoint.stats()["answered"]
     assert answered < CALLS * CONVERSATIONS
     assert not (command.storage / "conversation_memories" / "desk.parquet").exists()

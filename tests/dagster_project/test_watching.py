@@ -9,6 +9,7 @@ import pytest
 from autograms.errors import SettingsError
 from dagster_project.watching import Look, Memo, look
 from tests.autograms_assets.projects import CHATBOT, SETTINGS, ScratchProject, make_project
+from tests.dagster_project.conftest import Looked
 
 
 def see(project: ScratchProject, memo: Memo | None = None, *, now: float | None = None) -> Look:
@@ -213,22 +214,16 @@ def test_a_memo_that_cannot_be_read_is_empty(text: str | None) -> None:
     assert Memo.from_json(text) == Memo()
 
 
-def test_unchanged_files_are_not_opened(project: ScratchProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    memo = see(project).memo
-    opened: list[str] = []
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or real(path))
-    see(project, memo)
-    assert opened == []
-
-
-def test_five_hundred_autograms_take_two_seconds_at_the_most(tmp_path: Path) -> None:
+def test_five_hundred_autograms_that_did_not_change_are_not_opened(tmp_path: Path, looked: Looked) -> None:
     project = make_project(tmp_path, *(f"desk{number}" for number in range(500)))
     memo = see(project).memo
     assert len(memo.to_json()) < 500_000
-    began = time.perf_counter()
+    assert len(looked.opened_in(tmp_path)) > 500
+    looked.opened.clear()
+    looked.stats = 0
     assert changed(see(project, memo)) == []
-    assert time.perf_counter() - began < 1.0
+    assert looked.opened_in(tmp_path) == ["autograms.toml"]
+    assert looked.stats < 5 * 500
     project.edit("autograms.toml", "max_steps = 2", "max_steps = 3")
     assert len(changed(see(project, memo))) == 500
 

@@ -11,6 +11,7 @@ from autograms.errors import CredentialsError, EndpointError, ModelError, ModelN
 from autograms.models import Limits, OpenAIModel, Reply, Request, RetryPolicy
 from autograms.models.transport import Transport, error_message
 from tests.endpoint import Endpoint
+from tests.simulation.processes import wait_until
 
 QUICK = RetryPolicy(max_tries=4, first_wait=0.01, longest_wait=0.02)
 
@@ -103,14 +104,15 @@ def test_retry_after_is_obeyed(endpoint: Endpoint, form: str) -> None:
     (reply,) = complete(model(endpoint), "Hello.")
     assert isinstance(reply, Reply)
     # A date has no fractions: two seconds ahead is one second at least.
-    assert (0.6 if form == "seconds" else 0.9) <= time.monotonic() - start < 5
+    assert time.monotonic() - start >= (0.6 if form == "seconds" else 0.9)
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(endpoint: Endpoint) -> None:
     endpoint.script(failures=[{"status": 503, "headers": {"Retry-After": "3600"}}])
     start = time.monotonic()
     assert isinstance(failing(model(endpoint)), EndpointError)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
+    assert endpoint.stats()["requests"] == 1
 
 
 def test_a_try_that_hangs_is_given_up_and_sent_again(endpoint: Endpoint) -> None:
@@ -124,10 +126,9 @@ def test_a_try_that_hangs_is_given_up_and_sent_again(endpoint: Endpoint) -> None
 def test_the_deadline_ends_a_call(endpoint: Endpoint) -> None:
     endpoint.script(failures=[{"status": "hang"}])
     policy = RetryPolicy(max_tries=50, first_wait=0.01, try_seconds=0.2, deadline_seconds=0.5)
-    start = time.monotonic()
     error = failing(model(endpoint, retry=policy))
     assert "no answer in time" in str(error)
-    assert time.monotonic() - start < 3
+    assert endpoint.stats()["requests"] <= 3
 
 
 def test_a_fifth_refused_fails_nobody(endpoint: Endpoint) -> None:
@@ -177,27 +178,26 @@ def test_an_exhausted_window_is_waited_for(endpoint: Endpoint) -> None:
 def test_one_slow_request_holds_up_no_other(endpoint: Endpoint) -> None:
     endpoint.script(failures=[{"status": "hang", "contains": "slow"}])
 
-    async def main() -> float:
+    async def main() -> None:
         client = model(endpoint)
         slow = asyncio.create_task(client.complete(asked("slow")))
-        start = time.monotonic()
-        await asyncio.gather(*[client.complete(asked(str(number))) for number in range(50)])
-        seconds = time.monotonic() - start
+        await asyncio.wait_for(asyncio.gather(*[client.complete(asked(str(number))) for number in range(50)]), 60)
+        assert not slow.done()
         slow.cancel()
         await asyncio.gather(slow, return_exceptions=True)
         await client.close()
-        return seconds
 
-    assert asyncio.run(main()) < 5
+    asyncio.run(main())
 
 
 def test_cancelling_leaves_nothing(endpoint: Endpoint) -> None:
-    endpoint.script(latency=5.0)
+    endpoint.script(failures=[{"status": "hang"}])
     client = model(endpoint, limits=Limits(concurrency=4))
 
     async def main() -> None:
         tasks = [asyncio.create_task(client.complete(asked(str(number)))) for number in range(20)]
-        await asyncio.sleep(0.2)
+        while endpoint.stats()["in_flight"] < 4:
+            await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -205,11 +205,10 @@ def test_cancelling_leaves_nothing(endpoint: Endpoint) -> None:
         assert client.limiter().in_flight == 0
         await client.close()
 
-    start = time.monotonic()
-    asyncio.run(main())
-    assert time.monotonic() - start < 2
+    asyncio.run(asyncio.wait_for(main(), 60))
+    wait_until(lambda: endpoint.stats()["in_flight"] == 0)
     stats = endpoint.stats()
-    assert (stats["requests"], stats["in_flight"], stats["abandoned"]) == (4, 0, 4)
+    assert (stats["requests"], stats["abandoned"]) == (4, 4)
 
 
 def test_nobody_there_is_an_error_in_words() -> None:

