@@ -58,6 +58,10 @@ _NAMES = {"base": "Base", "sft": "SFT", "dpo": "DPO"}
 _SUPERVISOR = "Supervisor"
 
 
+_ONLY = '<label><input type="checkbox" id="only"> only conversations in which a trained model differs</label>'
+_NONE = '<p>In all of them the trained models say what the supervisor says.</p>'
+
+
 def render_comparison(
     title: str,
     conversations: Mapping[str, Sequence[Memory]],
@@ -85,12 +89,11 @@ def render_comparison(
         body.append(_figures(figures))
     body.append("<h2>Held-out conversations, with each model deployed</h2>")
     body.append(_summary(columns, expected, scenarios))
+    sections = [_conversation(key, columns, expected.get(key)) for key in scenarios]
     if any(key in expected for key in scenarios):
         body.append('<p class="note">Marked: words that the supervisor did not say there.</p>')
-        body.append(
-            '<label><input type="checkbox" id="only"> only conversations in which a trained model differs</label>'
-        )
-    body += [_conversation(key, columns, expected.get(key)) for key in scenarios]
+        body.append(_NONE if all(section.startswith("<section class=agreed") for section in sections) else _ONLY)
+    body += sections
     return _PAGE.format(title=_text(title), style=_STYLE, body="\n".join(body))
 
 

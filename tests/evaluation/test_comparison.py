@@ -105,9 +105,16 @@ def test_a_conversation_is_known_by_what_its_scenario_hands_over() -> None:
 
 
 def test_agreeing_conversations_can_be_hidden() -> None:
+    trained = {"base": [talk("s", "b"), talk("r", "b")], "sft": [talk("s", "a"), talk("r", "c")]}
+    some = Page(render_comparison("t", trained, [talk("s", "a"), talk("r", "a")]))
+    assert some.with_class("agreed") == 1
+    assert ("input", {"type": "checkbox", "id": "only"}) in some.tags
+
+
+def test_where_all_agree_it_is_said_in_words() -> None:
     same = Page(render_comparison("t", {"base": [talk("s", "b")], "sft": [talk("s", "a")]}, [talk("s", "a")]))
-    assert same.with_class("agreed") == 1
-    assert ("input", {"type": "checkbox", "id": "only"}) in same.tags
+    assert any("the trained models say what the supervisor says" in text for text in same.texts)
+    assert not [tag for tag, _ in same.tags if tag == "input"]
 
 
 def test_a_trained_model_that_differs_is_never_hidden(page: Page) -> None:
