@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from autograms.conversation.markdown import code
 from autograms.errors import DatasetError, TrainingError
 from autograms.settings import AutogramSettings
 from autograms_assets.checks import audit_verdict
@@ -58,6 +59,6 @@ class Target:
             "tokens": audit.tokens,
             "tokens with loss": audit.loss_tokens,
             "lengths": small_bars(audit.histogram, "rows by length in tokens"),
-            "token audit": {"md": f"In the tokens of `{Path(self.model).name}`.\n\n{audit.as_markdown()}"},
+            "token audit": {"md": f"In the tokens of {code(Path(self.model).name)}.\n\n{audit.as_markdown()}"},
         }
         return summary, audit_verdict(audit, audit.told())

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from autograms.conversation.markdown import code, fenced
 from autograms.errors import ProgramFileError, SettingsError
 from autograms_assets.describe import PROGRAMS, described
 from autograms_assets.failures import clear_failures
@@ -79,10 +80,10 @@ def _made(sources: Sources, table: pa.Table) -> Made:
     text = entry.text if len(entry.text) <= _LONGEST_SHOWN else entry.text[:_LONGEST_SHOWN] + "\n# ..."
     summary = {
         "rows": table.num_rows,
-        "files": {"md": "\n".join(f"- `{row['file']}` ({row['role']})" for row in table.to_pylist())},
+        "files": {"md": "\n".join(f"- {code(row['file'])} ({row['role']})" for row in table.to_pylist())},
         "lines": entry.text.count("\n"),
         **_flow(entry.path),
-        "program": {"md": f"```python\n{text}\n```"},
+        "program": {"md": fenced(text, "python")},
     }
     return Made(sources.digest, summary, table=table)
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
+from autograms.conversation.markdown import code, quoted
 from autograms.conversation.tool_calls import answer_message, readable
 from autograms.models.files import tokenizer_version
 from autograms.settings import AutogramSettings, DatasetSettings
 from autograms_assets.audits import Target
 from autograms_assets.checks import audit_verdict, dpo_checks, row_verdicts, sft_checks
-from autograms_assets.describe import DATASETS, described, quoted
+from autograms_assets.describe import DATASETS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import table_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
@@ -163,7 +164,7 @@ def _numbers(column: "pa.ChunkedArray") -> list[float]:
 def _as_markdown(row: dict[str, Any], answers: tuple[str, ...]) -> str:
     from autograms.datasets import chat_messages
 
-    lines = [f"**{row['primitive']}** at `{row['place']}` ({row['split']})"]
+    lines = [f"**{quoted(row['primitive'])}** at {code(row['place'])} ({row['split']})"]
     lines += [f"**{message['role']}:** {quoted(readable(message))}" for message in chat_messages(row["prompt"])]
     lines += [f"**{name}:** {quoted(readable(answer_message(row['kind'], row[name])))}" for name in answers]
     return "\n\n".join(lines)

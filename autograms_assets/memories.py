@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from autograms.conversation.markdown import quoted
 from autograms.conversation.record import SCHEMA_VERSION
 from autograms.conversation.tool_calls import readable
 from autograms.settings import AutogramSettings
 from autograms_assets.autograms import refuse_changed
 from autograms_assets.checks import memory_checks, memory_verdicts
-from autograms_assets.describe import CONVERSATIONS, described, quoted
+from autograms_assets.describe import CONVERSATIONS, described
 from autograms_assets.failures import clear_failures
 from autograms_assets.fingerprints import memories_version, versions_of
 from autograms_assets.partitions import AUTOGRAMS
@@ -197,8 +198,7 @@ def _told(memory: "Memory") -> str:
     data = json.loads(memory.scenario_data or "{}")
     arguments = {**data.get("chatbot_kwargs", {}), **data.get("user_kwargs", {})}
     text = ", ".join(f"{name}: {value}" for name, value in arguments.items()) or f"scenario {memory.scenario}"
-    told = " ".join(text.replace("*", "\\*").split())
-    return told if len(told) <= _LONGEST_TOLD else told[:_LONGEST_TOLD] + " ..."
+    return quoted(" ".join(text.split()), _LONGEST_TOLD)
 
 
 def _scores(memories: "Sequence[Memory]") -> dict[str, str] | None:
@@ -210,6 +210,7 @@ def _as_markdown(memory: "Memory") -> str:
     calls = "1 call" if len(memory.calls) == 1 else f"{len(memory.calls)} calls"
     lines = [f"*{_told(memory)}* ({memory.status}, {calls})"]
     if memory.error:
-        lines.append(f"*{memory.error}*: {quoted(memory.error_message)} ({memory.error_place or 'no place'})")
+        place = quoted(memory.error_place or "no place")
+        lines.append(f"*{quoted(memory.error)}*: {quoted(memory.error_message)} ({place})")
     lines += [f"**{turn['role']}:** {quoted(readable(turn))}" for turn in memory.transcript()]
     return "\n\n".join(lines)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pyarrow as pa
 
+from autograms.conversation.markdown import cell
 from autograms.settings import AutogramSettings, Project
 from autograms_assets.describe import CONVERSATIONS, described
 from autograms_assets.failures import clear_failures
@@ -33,6 +34,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "seed": pa.int64(),
 }
 _SHOWN = 5
+_LONGEST_CELL = 160
 
 
 @dg.asset(
@@ -110,10 +112,7 @@ def _table(rows: "Sequence[Scenario]") -> pa.Table:
 def _as_markdown(rows: "Sequence[Scenario]") -> str:
     lines = ["| scenario | turns | chatbot | user |", "|---|---|---|---|"]
     for row in rows:
-        kwargs = [_cell(json.dumps(value, ensure_ascii=False)) for value in (row.chatbot_kwargs, row.user_kwargs)]
-        lines.append(f"| {row.key} | {row.num_turns} | {kwargs[0]} | {kwargs[1]} |")
+        kwargs = (json.dumps(value, ensure_ascii=False) for value in (row.chatbot_kwargs, row.user_kwargs))
+        shown = (cell(text, _LONGEST_CELL) for text in (row.key, row.num_turns, *kwargs))
+        lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return (text if len(text) <= 160 else text[:160] + " ...").replace("|", "\\|")

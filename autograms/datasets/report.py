@@ -6,8 +6,9 @@ What belongs here: the report of a built dataset. What does not: findings about 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+
+from autograms.conversation.markdown import cell, quoted
 
 __all__ = ["DatasetReport"]
 
@@ -46,10 +47,6 @@ class DatasetReport:
     token_counter: str | None = None
     notes: list[str] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the counts as plain data."""
-        return {**asdict(self), "by_primitive": dict(self.by_primitive), "dropped": dict(self.dropped)}
-
     def as_markdown(self) -> str:
         """Return the counts as Markdown."""
         what = "pairs" if self.kind == "dpo" else "rows"
@@ -61,16 +58,12 @@ class DatasetReport:
             lines += ["", f"The training {what} take {self.tokens} tokens, as counted by {self.token_counter}."]
         lines += _table("primitive", what, self.by_primitive)
         lines += _table("left out because", "count", self.dropped)
-        lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
+        lines += ["", *(f"- {quoted(note)}" for note in self.notes)] if self.notes else []
         return "\n".join(lines)
 
 
 def _table(name: str, count: str, counts: Counter[str]) -> list[str]:
     if not counts:
         return []
-    rows = [f"| {_cell(key)} | {value} |" for key, value in counts.most_common()]
+    rows = [f"| {cell(key)} | {value} |" for key, value in counts.most_common()]
     return ["", f"| {name} | {count} |", "|---|---:|", *rows]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

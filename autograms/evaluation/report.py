@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from autograms.conversation.markdown import cell, code, quoted
 from autograms.conversation.record import Memory
 from autograms.conversation.tool_calls import readable
 from autograms.evaluation.metrics import Estimate
@@ -55,12 +56,12 @@ def render_report(
         notes: How things were measured.
         comparison: The page beside the report that shows all conversations.
     """
-    parts = [f"# {title}", "", f"**{verdict}**", "", *_figures(figures), ""]
+    parts = [f"# {quoted(title)}", "", f"**{quoted(verdict)}**", "", *_figures(figures), ""]
     for picture in pictures:
         parts += [f"![{picture.stem.replace('_', ' ')}]({picture.name})", ""]
     parts += _conversations(models, comparison)
     parts += _samples(rows, models)
-    parts += ["## How this was measured", "", *(f"- {note}" for note in notes), ""]
+    parts += ["## How this was measured", "", *(f"- {quoted(note)}" for note in notes), ""]
     return "\n".join(parts)
 
 
@@ -101,7 +102,7 @@ def _conversations(models: Sequence[Scored], comparison: Path | None) -> list[st
         lines += [f"The first ones; all {count}, beside what the supervisors said: {link}", ""]
     by_key = [{memory.scenario: memory for memory in model.conversations} for model in shown]
     for memory in shown[0].conversations[:_CONVERSATIONS]:
-        lines += [f"### Scenario `{memory.scenario}`", ""]
+        lines += [f"### Scenario {code(memory.scenario)}", ""]
         lines += [f"| {' | '.join(_NAMES[model.name] for model in shown)} |", f"|{'---|' * len(shown)}"]
         lines += _turns([memories.get(memory.scenario) for memories in by_key])
         lines.append("")
@@ -111,9 +112,11 @@ def _conversations(models: Sequence[Scored], comparison: Path | None) -> list[st
 def _turns(memories: Sequence[Memory | None]) -> list[str]:
     columns = []
     for memory in memories:
-        said = [f"**{turn['role']}**: {_cell(readable(turn))}" for turn in memory.transcript()] if memory else []
+        said = (
+            [f"**{turn['role']}**: {cell(readable(turn), _LONGEST)}" for turn in memory.transcript()] if memory else []
+        )
         if memory is not None and memory.status == "failed":
-            said.append(f"*failed: {_cell(memory.error_message or memory.error or '')}*")
+            said.append(f"*failed: {cell(memory.error_message or memory.error or '', _LONGEST)}*")
         columns.append(said)
     return [
         "| " + " | ".join(column[index] if index < len(column) else "" for column in columns) + " |"
@@ -129,14 +132,5 @@ def _samples(rows: Sequence[HeldOut], models: Sequence[Scored]) -> list[str]:
     for index in range(0, len(rows), step)[:_SAMPLES]:
         last = str(rows[index].row.messages[-1].get("content") or "") if rows[index].row.messages else ""
         cells = [last, rows[index].expected, *(model.answers[index] for model in models)]
-        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+        lines.append(f"| {' | '.join(cell(text, _LONGEST) for text in cells)} |")
     return [*lines, ""]
-
-
-def _cell(text: str) -> str:
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-    plain = "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in short)
-    escaped = (
-        plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`").replace("[", "\\[")
-    )
-    return escaped.strip().replace("\n", "<br>")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from autograms.conversation.markdown import cell, code
+
 __all__ = ["NO_LOSS", "NO_ROOM", "TOO_LONG", "TokenAudit"]
 
 TOO_LONG = "longer than the limit"
@@ -104,7 +106,7 @@ class TokenAudit:
             "rows trained on": f"{self.trained:,}",
             "tokens": f"{self.tokens:,}",
             "tokens with loss": f"{self.loss_tokens:,} ({share:.1%})",
-            "longest row": f"{self.longest:,}" + (f" (`{self.longest_row}`)" if self.longest_row else ""),
+            "longest row": f"{self.longest:,}" + (f" ({cell(self.longest_row)})" if self.longest_row else ""),
             "limit": f"{self.max_length:,}",
             "longest input of the model": f"{self.context:,}" if self.context else "not known",
             "rows over the limit": f"{self.over:,}",
@@ -119,7 +121,7 @@ class TokenAudit:
             lines[-1] += f"{self.could_cut:,} tokens cut from the left of their prompts and none of their answers."
         for reason, rows in self.named.items():
             more = self.left_out[reason] - len(rows)
-            ids = ", ".join(f"`{row}`" for row in rows) + (f" and {more:,} more" if more else "")
+            ids = ", ".join(code(row) for row in rows) + (f" and {more:,} more" if more else "")
             lines += ["", f"Left out, {reason}: {ids}"]
         return "\n".join(lines)
 

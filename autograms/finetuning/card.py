@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autograms.conversation.atomic import replacing
+from autograms.conversation.markdown import cell, code, quoted
 
 __all__ = ["render_card", "write_card"]
 
@@ -54,7 +55,7 @@ def render_card(
             *_yaml(front),
             "---",
             "",
-            f"# {record['name']}",
+            f"# {quoted(record['name'])}",
             "",
             f"Trained by {_TITLES[record['kind']]} on the recorded calls of an autogram, starting from "
             f"{_base_name(base)}. Every row's prompt is what the deployed autogram sends.",
@@ -85,7 +86,7 @@ def render_card(
 def _base_name(base: str) -> str:
     if base == "tiny":
         return "the embedded tiny student (random weights, a tokenizer of its own)"
-    return f"the model `{Path(base).name if Path(base).is_absolute() else base}`"
+    return f"the model {code(Path(base).name if Path(base).is_absolute() else base)}"
 
 
 def _results(record: dict[str, Any]) -> list[str]:
@@ -115,7 +116,7 @@ def _data(record: dict[str, Any]) -> dict[str, Any]:
 def _evaluation(metrics: Mapping[str, Any] | None) -> list[str]:
     if metrics is None:
         return []
-    lines = ["## Evaluation", "", f"{metrics['verdict']['statement']}.", ""]
+    lines = ["## Evaluation", "", f"{quoted(metrics['verdict']['statement'])}.", ""]
     lines += ["| held-out measure | value | 95 % interval |", "|---|---:|---:|"]
     for model in ("base", "sft", "dpo"):
         section = metrics.get(model, {})
@@ -150,8 +151,7 @@ def _table(values: dict[str, Any]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return cell(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _yaml(values: dict[str, Any], indent: str = "") -> list[str]:

@@ -17,6 +17,7 @@ from autograms.autogram import Autogram
 from autograms.conversation.failures import Failing
 from autograms.conversation.garbage import collecting_seldom
 from autograms.conversation.journal import read_journal
+from autograms.conversation.markdown import cell
 from autograms.conversation.record import Call, Memory
 from autograms.errors import BudgetError, ModelError
 from autograms.models import resolve_model
@@ -121,9 +122,9 @@ class Plan:
         """Return the plan as a table."""
         return "\n".join(
             [
-                f"| {self.name} | plan |",
+                f"| {cell(self.name)} | plan |",
                 "|---|---|",
-                *(f"| {what} | {much} |" for what, much in self.rows(quoting=False)),
+                *(f"| {cell(what)} | {cell(much)} |" for what, much in self.rows(quoting=False)),
             ]
         )
 

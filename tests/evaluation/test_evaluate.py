@@ -51,7 +51,7 @@ def test_the_report_shows_figures_pictures_and_conversations(evaluation: Evaluat
     assert text.startswith("# Evaluation of desk")
     assert evaluation.verdict in text
     assert "| held-out measure (95 % interval) | base | SFT | DPO |" in text
-    assert "I am base \\| &lt;b>" in text
+    assert "I am base \\| \\<b\\>" in text
     assert "*failed: no choice*" in text
     for picture in evaluation.pictures:
         assert f"({picture.name})" in text

@@ -49,7 +49,7 @@ def test_results_counts_recipe_and_versions_are_told(record: dict[str, Any]) -> 
         "| rows trained on | 1,234 |",
         "| max_steps | 3 |",
         "| torch | 2.13.0 |",
-        '| loss_type | ["a\\|b"] |',
+        '| loss_type | \\["a\\|b"\\] |',
     ):
         assert line in card
     assert "launcher" not in card
