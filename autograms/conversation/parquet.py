@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from upath import UPath
 
-__all__ = ["read_memories", "read_metadata", "read_table", "stream_memories", "write_memories"]
+__all__ = ["read_memories", "read_table", "stream_memories", "write_memories"]
 
 
 def write_memories(
@@ -109,17 +109,6 @@ def read_table(path: AnyPath | UPath, *, columns: Sequence[str] | None = None) -
     with _reading(path) as source:
         _check_file(source, path)
         return source.read(columns=None if columns is None else list(columns))
-
-
-def read_metadata(path: AnyPath | UPath) -> dict[str, str]:
-    """Read the texts in a file's metadata; the file's rows are not read.
-
-    Raises:
-        RecordError: Where the file is missing or damaged.
-    """
-    with _reading(path) as source:
-        found = source.schema_arrow.metadata or {}
-        return {key.decode(): value.decode() for key, value in found.items()}
 
 
 @contextmanager

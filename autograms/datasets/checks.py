@@ -7,7 +7,7 @@ the command line). No finding quotes a row's text; it names the rows.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal
@@ -15,8 +15,6 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autograms.conversation.tool_calls import answer_message
-from autograms.datasets.rows import chat_messages, row_tools
 from autograms.datasets.split import TRAIN, VALIDATION
 
 __all__ = [
@@ -25,7 +23,6 @@ __all__ = [
     "equal_pairs",
     "few_rows",
     "leaks",
-    "long_rows",
     "secrets",
     "unbalanced_decisions",
 ]
@@ -155,27 +152,6 @@ def secrets(table: pa.Table) -> list[Finding]:
         for name, rows in found.items()
         if rows
     ]
-
-
-def long_rows(table: pa.Table, count_tokens: Callable[..., int], limit: int) -> list[Finding]:
-    """Find rows that are longer than a model takes.
-
-    Args:
-        table: The rows.
-        count_tokens: Tokens of a list of chat messages, the answer among them; tools that are offered as ``tools=``.
-        limit: Tokens that the model takes.
-    """
-    answers = [name for name in ("completion", "chosen", "rejected") if name in table.column_names]
-    found = []
-    about = [name for name in ("kind", "tools") if name in table.column_names]
-    for index, row in enumerate(_rows(table, ["prompt", *about, *answers])):
-        prompt, tools = chat_messages(row["prompt"]), row_tools(row)
-        offered = {"tools": tools} if tools else {}
-        finished = ([*prompt, answer_message(row.get("kind", "text"), row[name])] for name in answers)
-        if any(count_tokens(messages, **offered) > limit for messages in finished):
-            found.append(index)
-    text = f"{len(found)} rows are longer than {limit} tokens: raise max_length, or shorten prompts with max_turns"
-    return [_finding("length", "error", text, table, found)] if found else []
 
 
 def _finding(

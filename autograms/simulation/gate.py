@@ -13,7 +13,7 @@ from typing import Any
 from autograms.conversation.record import Memory, Turn
 from autograms.simulation.scenarios import Scenario
 
-__all__ = ["FINDINGS", "kind_of", "userbot_findings"]
+__all__ = ["FINDINGS", "userbot_findings"]
 
 FINDINGS = ("role flip", "scenario leaked", "goodbye loop", "repeated turn", "early stop", "empty turn")
 """The kinds of findings; a finding is ``KIND (turn NUMBER)``, user turns counted from 1."""
@@ -82,11 +82,6 @@ def userbot_findings(memory: Memory, scenario: Scenario) -> list[str]:
     if _stopped_early(memory, turns, len(said), scenario):
         findings.append(f"early stop (turn {len(said) + 1})")
     return findings
-
-
-def kind_of(finding: str) -> str:
-    """Return the kind of a finding."""
-    return finding.partition(" (")[0]
 
 
 def _speaks_as_the_assistant(text: str) -> bool:

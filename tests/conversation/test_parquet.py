@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from autograms.conversation import parquet, table
-from autograms.conversation.parquet import read_memories, read_metadata, read_table, stream_memories, write_memories
+from autograms.conversation.parquet import read_memories, read_table, stream_memories, write_memories
 from autograms.conversation.record import Memory
 from autograms.conversation.table import MEMORY_SCHEMA, memories_to_table, table_to_memories
 from autograms.errors import RecordError
@@ -46,7 +46,8 @@ def test_memory_file_system() -> None:
 
 def test_metadata_is_kept(tmp_path: Path) -> None:
     write_memories(tmp_path / "m.parquet", [], metadata={"fingerprint": "abc"})
-    assert read_metadata(tmp_path / "m.parquet") == {"fingerprint": "abc", "autograms.schema_version": "1"}
+    found = pq.read_schema(tmp_path / "m.parquet").metadata
+    assert (found[b"fingerprint"], found[b"autograms.schema_version"]) == (b"abc", b"1")
 
 
 def test_columns_are_projected(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from autograms.datasets import DPO_SCHEMA, SFT_SCHEMA, build_dpo, build_sft, check_rows
-from autograms.datasets.checks import equal_pairs, few_rows, leaks, long_rows, secrets, unbalanced_decisions
+from autograms.datasets.checks import equal_pairs, few_rows, leaks, secrets, unbalanced_decisions
 from autograms.settings import DatasetSettings
 from tests.memories import desk_memories
 
@@ -129,13 +129,3 @@ def test_secrets_are_found_in_every_chunk_and_column() -> None:
     extra = {"prompt": [{"role": "user", "content": None, "extra": f'{{"content": "{key}"}}'}]}
     table = pa.concat_tables([dpo(row(0), row(1)), dpo(row(2, **extra), row(3, rejected=key))])
     assert secrets(table.slice(1))[0].rows == ("r2", "r3")
-
-
-def test_long_rows() -> None:
-    def words(messages: list[dict[str, Any]]) -> int:
-        return sum(len(message["content"].split()) for message in messages)
-
-    table = sft(row(0), row(1, asked="a b c d e f g"))
-    (finding,) = long_rows(table, words, 5)
-    assert (finding.rows, finding.count) == (("r1",), 1)
-    assert long_rows(table, words, 50) == []

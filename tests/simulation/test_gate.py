@@ -3,7 +3,7 @@ import pytest
 from autograms.conversation.record import Call, Memory, Prompt, Turn
 from autograms.models import ScriptedModel
 from autograms.simulation import Simulator, plain_scenarios
-from autograms.simulation.gate import FINDINGS, kind_of, userbot_findings
+from autograms.simulation.gate import FINDINGS, userbot_findings
 from autograms.simulation.scenarios import Scenario
 
 SECRET = "You are Ann and you are angry since your parcel with the blue vase never came"
@@ -36,7 +36,7 @@ def findings(memory, turns=None, **kwargs):
 )
 def test_a_fault_is_found(said, finding):
     assert findings(conversation(*said)) == [finding]
-    assert kind_of(finding) in FINDINGS
+    assert finding.partition(" (")[0] in FINDINGS
 
 
 @pytest.mark.parametrize(
