@@ -5,8 +5,10 @@ What does not belong here: the files' formats (``autograms.conversation``).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JOURNAL",
     "TABLE",
+    "alone",
     "read_results",
     "read_saved_conversation",
     "refuse_results",
@@ -30,6 +33,7 @@ TABLE = "memories.parquet"
 
 JOURNAL = "calls.journal"
 """Finished calls of a simulation that has not ended yet."""
+_LOCK = ".simulation.lock"
 
 
 def refuse_results(folder: Path, *, allow_overwrite: bool) -> None:
@@ -47,6 +51,36 @@ def refuse_results(folder: Path, *, allow_overwrite: bool) -> None:
             + (f" and {len(results) - 1} more" if len(results) > 1 else "")
             + "); name another --save_dir, or give --allow_overwrite"
         )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a simulation's folder, which is made: of two at once, one would remove the journal of the other.
+
+    Raises:
+        SettingsError: Where another simulation is at work in it.
+    """
+    import fcntl
+
+    new, path = not folder.exists(), folder / _LOCK
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(path.open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        except (BlockingIOError, FileNotFoundError):  # the one who held it has it, or has just removed it
+            held = False
+        if not held:
+            raise SettingsError(
+                f"another simulation is at work in {folder}; wait for it or end it, or name another --save_dir"
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            if new and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def write_results(folder: Path, memories: list[Memory]) -> None:

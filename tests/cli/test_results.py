@@ -1,11 +1,14 @@
 import pickle
+from contextlib import contextmanager
 
 import pytest
 
-from autograms.cli.results import read_saved_conversation, write_results
+from autograms.cli import results
+from autograms.cli.results import alone, read_saved_conversation, write_results
 from autograms.errors import RecordError
 from autograms.models import ScriptedModel
 from autograms.simulation import Simulator, plain_scenarios
+from tests.cli.conftest import assert_one_message
 from tests.memories import desk_memory
 from tests.programs import bot
 
@@ -35,3 +38,30 @@ def test_a_pickle_with_values_of_the_wrong_type_is_refused(tmp_path):
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(data))
     with pytest.raises(RecordError, match="damaged"):
         read_saved_conversation(tmp_path / "m.pkl")
+
+
+def test_one_simulation_at_a_time_in_a_folder(run, chatbot, userbot, scenarios, tmp_path):
+    folder = tmp_path / "d"
+    command = ["simulate", "--autogram_file", chatbot, "--userbot_file", userbot, "--model", "offline/demo"]
+    command += ["--simulation_list_file", scenarios]
+    with alone(folder):
+        (folder / "calls.journal").write_text("the first one's")
+        assert_one_message(run(*command, "--save_dir", folder), "another simulation is at work", "another --save_dir")
+        assert (folder / "calls.journal").read_text() == "the first one's"
+        (folder / "calls.journal").unlink()
+    assert not folder.exists()
+    assert run(*command, "--save_dir", folder).status == 0
+    assert not list(folder.glob(".*"))
+
+
+def test_the_results_of_a_simulation_that_ended_meanwhile_stay(run, chatbot, userbot, tmp_path, monkeypatch):
+    @contextmanager
+    def late(folder):
+        with alone(folder):
+            write_results(folder, [desk_memory()])
+            yield
+
+    monkeypatch.setattr(results, "alone", late)
+    command = ["simulate", "--autogram_file", chatbot, "--userbot_file", userbot, "--model", "offline/demo"]
+    assert_one_message(run(*command, "--save_dir", tmp_path / "d"), "holds results already")
+    assert len(list((tmp_path / "d").glob("example*.pkl"))) == 1

@@ -131,7 +131,7 @@ def simulate(
     """
     from autograms.cli.programs import open_cast, open_model
     from autograms.cli.progress import progress_bar
-    from autograms.cli.results import JOURNAL, read_saved_conversation, refuse_results, write_results
+    from autograms.cli.results import JOURNAL, alone, read_saved_conversation, refuse_results, write_results
     from autograms.cli.spending import agree_to_spend
     from autograms.simulation.branching import Branches
     from autograms.simulation.budget import Budget
@@ -151,36 +151,38 @@ def simulate(
     chatbot, userbot = open_cast(autogram_file, cast)
     chatbot_memory = None if memory_file is None else read_saved_conversation(memory_file)
     user_memory = None if user_memory_file is None else read_saved_conversation(user_memory_file)
-    previous = [] if fresh else _previous(save_dir)
-    _notice_offline(chatbot.model.name)
+    with alone(save_dir):
+        refuse_results(save_dir, allow_overwrite=allow_overwrite)  # another simulation may have ended meanwhile
+        previous = [] if fresh else _previous(save_dir)
+        _notice_offline(chatbot.model.name)
 
-    simulator = Simulator(
-        chatbot,
-        userbot,
-        concurrency=concurrency,
-        on_userbot_fault=on_userbot_fault.value,
-        branches=None if branch_at is None else Branches(branch_at, branches),
-        student=None if student is None else open_model(student, cast),
-        engine=RayEngine(ray_address, ray_workers) if engine is Engine.ray else None,
-        batch=batch,
-        batch_poll_seconds=batch_poll_seconds,
-    )
-    budget = Budget(budget_usd, budget_calls)
-    known: dict[str, Any] = {
-        "journal": save_dir / JOURNAL,
-        "previous": previous,
-        "fresh": fresh,
-        "chatbot_memory": chatbot_memory,
-        "user_memory": user_memory,
-    }
-    agree_to_spend(simulator, scenarios, budget, yes=yes, **known)
-    with _kept(save_dir / JOURNAL, cast["base_url"]), progress_bar(len(scenarios)) as bar:
-        simulation = simulator.run(scenarios, budget=budget, on_progress=bar, **known)
-    _refuse_complete_failure(simulation.memories)
-    write_results(save_dir, simulation.memories)
-    if not simulation.progress.truncated:
-        (save_dir / JOURNAL).unlink(missing_ok=True)
-    _report(simulation, save_dir)
+        simulator = Simulator(
+            chatbot,
+            userbot,
+            concurrency=concurrency,
+            on_userbot_fault=on_userbot_fault.value,
+            branches=None if branch_at is None else Branches(branch_at, branches),
+            student=None if student is None else open_model(student, cast),
+            engine=RayEngine(ray_address, ray_workers) if engine is Engine.ray else None,
+            batch=batch,
+            batch_poll_seconds=batch_poll_seconds,
+        )
+        budget = Budget(budget_usd, budget_calls)
+        known: dict[str, Any] = {
+            "journal": save_dir / JOURNAL,
+            "previous": previous,
+            "fresh": fresh,
+            "chatbot_memory": chatbot_memory,
+            "user_memory": user_memory,
+        }
+        agree_to_spend(simulator, scenarios, budget, yes=yes, **known)
+        with _kept(save_dir / JOURNAL, cast["base_url"]), progress_bar(len(scenarios)) as bar:
+            simulation = simulator.run(scenarios, budget=budget, on_progress=bar, **known)
+        _refuse_complete_failure(simulation.memories)
+        write_results(save_dir, simulation.memories)
+        if not simulation.progress.truncated:
+            (save_dir / JOURNAL).unlink(missing_ok=True)
+        _report(simulation, save_dir)
 
 
 def _listed(file: Path, num_turns: int, seed: int, *, skip_bad: bool, sample: int | None) -> list[Scenario]:
