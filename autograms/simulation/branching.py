@@ -140,8 +140,8 @@ class BranchLedger(ConversationLedger):
         self._seen[key] = number + 1
         if number >= len(known):
             raise DivergenceError(
-                f"the program has changed since the conversation was recorded: {call.primitive} at {call.place} asks "
-                "what was not asked before the branch; simulate it again first"
+                "the program, a model or its endpoint has changed since the conversation was recorded: "
+                f"{call.primitive} at {call.place} asks what was not asked before the branch; simulate it again first"
             )
         call.request, call.reused = key, True
         self.account.progress.reused += paid
