@@ -20,8 +20,7 @@ from autograms.conversation.journal import read_journal
 from autograms.conversation.markdown import cell
 from autograms.conversation.record import Call, Memory
 from autograms.errors import BudgetError, ModelError
-from autograms.models import resolve_model
-from autograms.models.base import Model, Reply, Request
+from autograms.models.base import Reply, Request
 from autograms.models.prices import Price, cost_text, load_prices, price_of
 from autograms.program.context import Context
 from autograms.simulation.account import Account, Progress
@@ -35,7 +34,7 @@ from autograms.simulation.simulator import USERBOT_FAULT, Simulator
 from autograms.simulation.student import STUDENT, ask_student
 from autograms.simulation.talk import Cast, talk
 
-__all__ = ["Plan", "UnaskedModel", "ensure_within", "plan", "unasked_model"]
+__all__ = ["Plan", "ensure_within", "plan"]
 
 
 @dataclass(slots=True)
@@ -181,55 +180,6 @@ def ensure_within(plan: Plan, budget: Budget) -> None:
             f"the budget of {budget}; nothing was spent. Raise the budget, simulate less, or go on until it is spent: "
             '--yes, or over_budget = "spend" in autograms.toml'
         )
-
-
-class UnaskedModel:
-    """A model to plan with: it has a name, and is never asked.
-
-    Args:
-        name: ``provider/model``.
-        origin: As the model's own that it stands for.
-    """
-
-    def __init__(self, name: str, origin: str = "") -> None:
-        self.name, self.origin = name, origin
-
-    async def complete(self, request: Request) -> Reply:
-        """Refuse.
-
-        Raises:
-            ModelError: Always.
-        """
-        raise ModelError(f"{self.name} is not asked while a simulation is planned")
-
-    async def embed(self, texts: list[str], *, model: str | None = None) -> list[list[float]]:
-        """Refuse.
-
-        Raises:
-            ModelError: Always.
-        """
-        raise ModelError(f"{self.name} is not asked while a simulation is planned")
-
-    async def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
-
-
-def unasked_model(name: str, *, base_url: str | None = None) -> Model:
-    """Return a model to plan with; an endpoint's model needs no key.
-
-    Args:
-        name: ``provider/model``.
-        base_url: As in :func:`~autograms.models.resolve_model`.
-
-    Raises:
-        ModelNameError: Where the provider or the model is unknown.
-        EndpointError: Where ``base_url`` is no URL.
-    """
-    if not name.startswith("openai/"):
-        return resolve_model(name)
-    from autograms.models.openai import endpoint_origin
-
-    return UnaskedModel(name, endpoint_origin(base_url))
 
 
 # ------------------------------------------------------------------------------------------------------------ planning

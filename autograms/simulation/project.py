@@ -14,11 +14,11 @@ from autograms.autogram import Autogram
 from autograms.errors import ScenarioError, SettingsError
 from autograms.models import resolve_model
 from autograms.models.base import Model, identity_of
+from autograms.models.unasked import unasked_model
 from autograms.settings import AutogramConfig, AutogramSettings, Project
 from autograms.simulation import plain_user
 from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
-from autograms.simulation.plan import unasked_model
 from autograms.simulation.scenarios import Scenario, load_scenarios, plain_scenarios, sample_scenarios
 from autograms.simulation.simulator import Simulator
 

@@ -4,11 +4,12 @@ from autograms.errors import BudgetError
 from autograms.models import OpenAIModel, Request, ScriptedModel
 from autograms.models.base import identity_of
 from autograms.models.openai import OPENAI_URL
+from autograms.models.unasked import unasked_model
 from autograms.simulation import Simulator, plain_scenarios
 from autograms.simulation.answers import request_key
 from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
-from autograms.simulation.plan import Plan, ensure_within, plan, unasked_model
+from autograms.simulation.plan import Plan, ensure_within, plan
 from autograms.simulation.scenarios import scenarios_from_rows
 from tests.simulation.conftest import CHATBOT, USERBOT, model_at
 

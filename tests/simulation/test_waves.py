@@ -11,11 +11,12 @@ from autograms.conversation.journal import read_journal
 from autograms.errors import CredentialsError, EndpointError, SettingsError
 from autograms.models import OpenAIModel, RetryPolicy, ScriptedModel
 from autograms.models.batches import BatchApi
+from autograms.models.unasked import unasked_model
 from autograms.simulation import Simulator, plain_scenarios
 from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
 from autograms.simulation.in_flight import cancel_batches
-from autograms.simulation.plan import plan, unasked_model
+from autograms.simulation.plan import plan
 from autograms.simulation.ray_engine import RayEngine
 from autograms.simulation.scenarios import scenarios_from_rows
 from tests.endpoint import Endpoint
