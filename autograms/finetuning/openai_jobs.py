@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from autograms.conversation.atomic import replacing
 from autograms.errors import CredentialsError, DatasetError, TrainingError
 from autograms.finetuning.stopping import terminations_interrupt
-from autograms.models.transport import shown_url
 from autograms.settings import SftRecipe
 
 if TYPE_CHECKING:
@@ -214,6 +213,8 @@ def _look_for(client: OpenAI, fingerprint: str) -> str | None:
 
 
 def _upload(client: OpenAI, state: _State, path: Path) -> str:
+    from autograms.models.transport import shown_url
+
     known: dict[str, str] = state.values.get("files", {})
     content = f"{shown_url(str(client.base_url))} {_file_digest(path)}"
     if content not in known or not _is_there(client, known[content]):
@@ -304,6 +305,8 @@ def _report_news(client: OpenAI, job: str, seen: set[str], report: OnEvent) -> N
 
 def _translated(error: APIError, client: OpenAI) -> Exception:
     from openai import APIStatusError, AuthenticationError
+
+    from autograms.models.transport import shown_url
 
     where = shown_url(str(client.base_url))
     if isinstance(error, AuthenticationError):
