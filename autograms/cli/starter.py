@@ -13,7 +13,7 @@ from autograms.supervisors import SupervisorReturn
 
 def polite_greeting(instruction):
     said = extract_last_user_reply()
-    time = next(time for time in ("morning", "afternoon", "evening") if time in said)
+    time = next((time for time in ("morning", "afternoon", "evening") if time in said), "day")
     return SupervisorReturn(f"Good {time}! How may I help you?", rejected_output="yo, what's up", tags=["greeting"])
 
 

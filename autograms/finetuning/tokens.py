@@ -313,7 +313,7 @@ def context_length(model: str | Path, tokenizer: PreTrainedTokenizerBase) -> int
     except ModelNameError:
         config = None
     known = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
-    return min((int(length) for length in known if length and length < _NO_LENGTH), default=None)
+    return next((int(length) for length in known if length and length < _NO_LENGTH), None)
 
 
 def _wire(message: dict[str, Any], row: str) -> dict[str, Any]:

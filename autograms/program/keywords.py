@@ -69,7 +69,7 @@ def value_in(module: Any, path: Iterable[str]) -> Any:
     """Return what a name in a module, or in modules of it, stands for; ``None`` where that is not certain."""
     value = module
     for name in path:
-        value = getattr(value, name, None) if isinstance(value, types.ModuleType) else None
+        value = vars(value).get(name) if isinstance(value, types.ModuleType) else None  # asking may import, and fail
     return value
 
 

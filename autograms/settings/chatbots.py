@@ -94,10 +94,12 @@ def _parsed(path: Path, size: int, mtime_ns: int) -> _Source:
 
 
 def _may_bind_root(tree: ast.AST) -> bool:
-    for node in ast.walk(tree):  # `global chatbot`, `globals()["chatbot"] = ...`: in doubt it is a program
+    for node in ast.walk(tree):  # `global chatbot`, `globals().update(chatbot=...)`: in doubt it is a program
         if isinstance(node, ast.Global) and _ROOT in node.names:
             return True
         if isinstance(node, ast.Constant) and node.value == _ROOT:
+            return True
+        if isinstance(node, ast.keyword) and node.arg == _ROOT:
             return True
     return any(name in (_ROOT, "*") for name in _bound(tree))
 

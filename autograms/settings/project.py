@@ -190,10 +190,9 @@ def load_project(root: str | os.PathLike[str] | None = None) -> Project:
             raise SettingsError(f"{file}: [autograms] holds {name!r}; expected tables such as [autograms.{name}]")
     project = Project(folder, data.get("defaults", {}), tables)
     for name in sorted(set(tables) - set(project.names())):
-        warnings.warn(
-            f"{file}: [autograms.{name}] has no effect: there is no chatbots/{name}.py{nearest(name, project.names())}",
-            stacklevel=2,
-        )
+        there = (folder / "chatbots" / f"{name}.py").is_file()
+        why = "is a module that programs import" if there else f"is not there{nearest(name, project.names())}"
+        warnings.warn(f"{file}: [autograms.{name}] has no effect: chatbots/{name}.py {why}", stacklevel=2)
     return project
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,13 @@ def test_ten_rows_are_named_and_the_others_counted(tokenizer: Any) -> None:
     audit, _ = audited(tokenizer, [asking(f"row{n}", "kettle " * 100, "yes") for n in range(12)])
     assert "`row0`, `row1`" in audit.as_markdown()
     assert "`row9` and 2 more" in audit.as_markdown()
+
+
+def test_a_model_reads_what_its_configuration_says(tiny: Path, tokenizer: Any, tmp_path: Path) -> None:
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.model_max_length = 2048
+    assert context_length(tiny, tokenizer) == 4096
+    assert context_length(tmp_path / "nowhere", tokenizer) == 2048
 
 
 def test_no_row_is_longer_than_the_model_reads(tiny: Path, tokenizer: Any) -> None:

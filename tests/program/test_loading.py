@@ -434,3 +434,22 @@ def test_a_byte_order_mark_is_no_part_of_a_program(tmp_path):
     path = tmp_path / "bot.py"
     path.write_bytes(f"{SAY}def chatbot():\n    reply('read')\n".encode("utf-8-sig"))
     assert first(path) == "read"
+
+
+def test_loading_asks_no_module_for_what_it_does_not_have_yet(tmp_path):
+    files(
+        tmp_path,
+        lazy="def __getattr__(name):\n    raise ImportError(name)\n",
+        bot=SAY
+        + """
+import lazy
+
+def never():
+    lazy.Model.from_pretrained("x", dtype="y")
+    lazy.make(size=3)
+
+def chatbot():
+    reply("read")
+""",
+    )
+    assert first(tmp_path / "bot.py") == "read"

@@ -60,6 +60,7 @@ def test_a_module_that_nobody_imports_is_told(tmp_path: Path) -> None:
         "async def chatbot():\n    pass\n",
         "def make():\n    global chatbot\n    chatbot = print\n",
         'globals()["chatbot"] = print\n',
+        "globals().update(chatbot=print)\n",
     ],
 )
 def test_whatever_may_define_a_root_is_a_program(tmp_path: Path, text: str) -> None:
