@@ -87,7 +87,7 @@ def evaluation(
             },
             "settings": settings.evaluation.model_dump(mode="json", exclude={"batch_size"}),
             "config": [settings.config, settings.user_config],
-            "models": {who: model for who, model in identities(settings, name).items() if who in _ASKED},
+            "models": identities(settings, name, of=_ASKED),
             "versions": versions_of(*_STACK),
         }
         place = workspace.folder("evaluation", name)

@@ -129,12 +129,10 @@ def _told_of_batches(name: str, journal: Path, say: Callable[[str], None]) -> It
 
 
 def _settings_that_count(settings: AutogramSettings, name: str) -> dict[str, Any]:
-    from autograms.simulation.project import identities
+    from autograms.simulation.project import WHO, identities
 
-    models = identities(settings, name)
-    del models["judge"]
     return {
-        "models": models,
+        "models": identities(settings, name, of=[who for who in WHO if who != "judge"]),
         "config": [settings.config, settings.user_config],
         "userbot faults": settings.on_userbot_fault,
         "branches": settings.branches.model_dump() if settings.branches else None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from autograms.autogram import Autogram
@@ -25,7 +25,11 @@ from autograms.simulation.simulator import Simulator
 if TYPE_CHECKING:
     from autograms.simulation.ray_engine import RayEngine
 
-__all__ = ["budget_of", "identities", "open_simulator", "scenarios_of"]
+__all__ = ["WHO", "budget_of", "identities", "open_simulator", "scenarios_of"]
+
+
+WHO = ("chatbot", "chatbot decides", "user", "user decides", "student", "judge")
+"""Who has a model in an autogram's settings."""
 
 
 def open_simulator(
@@ -122,26 +126,28 @@ def _data_version(project: Project, settings: AutogramSettings) -> str:
     return digest.hexdigest() if files else ""
 
 
-def identities(settings: AutogramSettings, name: str) -> dict[str, str | None]:
+def identities(settings: AutogramSettings, name: str, *, of: Iterable[str] = WHO) -> dict[str, str | None]:
     """Return what tells the models of an autogram's simulation from any others, by who they are.
 
     Args:
         settings: The autogram's settings.
         name: The autogram.
+        of: Whose, of :data:`WHO`; the others' models need not be there.
 
     Raises:
         SettingsError: Where a setting is wrong.
         ModelError: Where there is no such model.
     """
     config, user_config = _configs(settings, name)
-    return {
-        "chatbot": _identity(settings.model, config.endpoint),
-        "chatbot decides": _identity(config.classifier_model, config.endpoint),
-        "user": _identity(settings.user_model or settings.model, user_config.endpoint),
-        "user decides": _identity(user_config.classifier_model, user_config.endpoint),
-        "student": _identity(settings.student if settings.rejected == "student" else None, settings.base_url),
-        "judge": _identity(settings.evaluation.judge, settings.evaluation.judge_base_url),
+    models = {
+        "chatbot": (settings.model, config.endpoint),
+        "chatbot decides": (config.classifier_model, config.endpoint),
+        "user": (settings.user_model or settings.model, user_config.endpoint),
+        "user decides": (user_config.classifier_model, user_config.endpoint),
+        "student": (settings.student if settings.rejected == "student" else None, settings.base_url),
+        "judge": (settings.evaluation.judge, settings.evaluation.judge_base_url),
     }
+    return {who: _identity(*models[who]) for who in of}
 
 
 def _identity(name: str | None, base_url: str | None) -> str | None:

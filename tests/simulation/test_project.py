@@ -1,6 +1,6 @@
 import pytest
 
-from autograms.errors import SettingsError
+from autograms.errors import ModelError, SettingsError
 from autograms.models import OfflineModel
 from autograms.models.base import identity_of
 from autograms.settings import load_project
@@ -65,6 +65,16 @@ def test_models_are_told_apart_by_their_endpoints_and_files(project, tmp_path, m
     (tmp_path / "model" / "config.json").write_text('{"trained": "again"}')
     after = identities(found, "bot")
     assert {who for who in after if after[who] != before[who]} == {"user", "user decides", "student"}
+
+
+@pytest.mark.parametrize(
+    "judge", ['judge = "checkpoint/./not/there"', 'judge = "openai/j"\njudge_base_url = "nowhere"']
+)
+def test_a_judge_that_is_not_there_is_not_looked_for(project, judge):
+    found = project(f"[autograms.bot.evaluation]\n{judge}").settings("bot")
+    assert identities(found, "bot", of=["chatbot", "user"]) == {"chatbot": "offline/demo", "user": "offline/demo"}
+    with pytest.raises(ModelError):
+        identities(found, "bot", of=["judge"])
 
 
 def test_wrong_rows_are_left_out_where_the_settings_say_so(project):
