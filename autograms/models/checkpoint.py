@@ -7,7 +7,6 @@ on meanwhile. What does not belong here: rendering, generating and scoring (``lo
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
 import threading
 import time
@@ -63,11 +62,8 @@ class CheckpointModel:
         self._worker: ThreadPoolExecutor | None = None
         self._local: LocalModel | None = None
         self._check_path()
-
-    @functools.cached_property
-    def origin(self) -> str:  # noqa: D102 - told among the attributes
-        version = model_version(self.path)
-        return "" if version == self.path else version
+        version = model_version(self.path)  # here, not at a request: it reads files
+        self.origin = "" if version == self.path else version
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request, together with those that arrive at the same time; the cost is nothing.

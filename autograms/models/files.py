@@ -23,6 +23,8 @@ MODEL_FILES = (
     *TOKENIZER_FILES,
 )
 """Patterns of the files that make a model; pickled weights, which are never loaded, are not among them."""
+_MIB = 1 << 20
+_READ_WHOLE = 64 * _MIB
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -33,7 +35,8 @@ def model_files(folder: Path) -> list[Path]:
 def model_version(name: str | Path) -> str:
     """Return what changes where a model does: the hash of its folder's files, or the name of one on the hub.
 
-    Weights that were read before are not read again as long as their size and time stay.
+    A file of up to 64 MiB counts by its content; a larger one by its size, its time, and its first and last MiB, so
+    that no simulation begins by reading gigabytes of weights.
     """
     return _version(name, MODEL_FILES)
 
@@ -60,6 +63,12 @@ def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
 
 @functools.lru_cache(maxsize=1024)
 def _content(path: Path, size: int, mtime_ns: int) -> str:
-    del size, mtime_ns  # part of the cache's key: a file that changed is read again
+    digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        if size <= _READ_WHOLE:
+            return hashlib.file_digest(file, lambda: digest).hexdigest()
+        digest.update(f"{size} {mtime_ns} ".encode())
+        digest.update(file.read(_MIB))
+        file.seek(size - _MIB)
+        digest.update(file.read(_MIB))
+    return digest.hexdigest()

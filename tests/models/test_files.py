@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
+from autograms.models import files
 from autograms.models.files import model_files, model_version, tokenizer_version
 
 TOKENIZER = (
@@ -32,6 +34,23 @@ def test_what_is_no_part_of_the_model_does_not_count(folder: Path) -> None:
         (folder / name).write_text("2 and more")
     assert model_version(folder) == before
     assert {path.name for path in model_files(folder)} == {"config.json", *TOKENIZER, *OTHERS}
+
+
+def test_large_weights_are_known_without_reading_them_whole(folder: Path) -> None:
+    weights, size = folder / "model-00001.safetensors", 64 * 1024 * 1024 + 1
+
+    def version(place: int, byte: bytes, mtime: int) -> str:
+        with weights.open("r+b") as file:  # a file with holes takes no room
+            file.truncate(size)
+            file.seek(place)
+            file.write(byte)
+        os.utime(weights, ns=(mtime, mtime))
+        files._content.cache_clear()  # as another process
+        return model_version(folder)
+
+    first = version(0, b"a", 1)
+    assert version(size // 2, b"a", 1) == first
+    assert len({first, version(0, b"b", 1), version(size - 1, b"c", 1), version(size - 1, b"c", 2)}) == 4
 
 
 def test_a_model_of_the_hub_goes_by_its_name() -> None:
