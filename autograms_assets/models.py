@@ -31,7 +31,7 @@ __all__ = ["dpo_model", "sft_model"]
 _NOT_IN_THE_RESULT = {"launcher", "report_to", "save_steps"}
 _MEASURES = {
     "mean_token_accuracy": "held-out token accuracy",
-    "rewards/accuracies": "held-out preference accuracy",
+    "rewards/accuracies": "held-out reward accuracy",
     "rewards/margins": "held-out reward margin",
     "rewards/chosen": "held-out reward of chosen answers",
     "rewards/rejected": "held-out reward of rejected answers",

@@ -86,9 +86,9 @@ def _finished(event: dict[str, Any]) -> str:
 _NAMES = {
     "eval_loss": "held-out loss",
     "eval_mean_token_accuracy": "held-out token accuracy",
-    "eval_rewards/accuracies": "held-out preference accuracy",
+    "eval_rewards/accuracies": "held-out reward accuracy",
     "eval_rewards/margins": "held-out margin",
-    "reward_accuracy": "preference accuracy",
+    "reward_accuracy": "reward accuracy",
 }
 _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "loading": _loading,

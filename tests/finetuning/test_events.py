@@ -54,6 +54,11 @@ def test_events_go_to_the_lines_and_to_the_log() -> None:
             {"event": "finished", "steps": 10, "seconds": 1.26, "eval_loss": 0.5, "eval_logps/chosen": -62.4},
             "finished 10 steps in 1.3 s | held-out loss 0.5000",
         ),
+        ({"event": "progress", "step": 1, "max_steps": 2, "reward_accuracy": 1.0}, "step 1/2 | reward accuracy 1.0000"),
+        (
+            {"event": "finished", "steps": 1, "seconds": 1.0, "eval_rewards/accuracies": 0.5},
+            "finished 1 steps in 1.0 s | held-out reward accuracy 0.5000",
+        ),
         ({"event": "stopped", "signal": 2, "history": [1]}, "stopped signal=2"),
     ],
 )
