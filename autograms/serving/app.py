@@ -63,7 +63,7 @@ def build_app(talker: Talker, *, key: str | None = None) -> web.Application:
             raise RequestError("expected the content type application/json", 415)
         asked = ChatRequest.read(await request.read(), request.headers)
         answer = await talker.answer(asked)
-        return await _stream(request, answer) if asked.stream else _respond(answer)
+        return await _stream(request, answer, usage=asked.usage) if asked.stream else _respond(answer)
 
     async def models(request: web.Request) -> web.Response:
         listed = {"id": talker.name, "object": "model", "created": 0, "owned_by": "autograms"}
@@ -121,7 +121,7 @@ def _respond(answer: Answer) -> web.Response:
     return response
 
 
-async def _stream(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def _stream(request: web.Request, answer: Answer, *, usage: bool) -> web.StreamResponse:
     from aiohttp import web
 
     headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
@@ -129,7 +129,7 @@ async def _stream(request: web.Request, answer: Answer) -> web.StreamResponse:
         headers[CONVERSATION_HEADER] = answer.conversation
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
-    for chunk in as_chunks(answer):
+    for chunk in as_chunks(answer, usage=usage):
         await response.write(b"data: " + orjson.dumps(chunk) + b"\n\n")
     await response.write(b"data: [DONE]\n\n")
     await response.write_eof()

@@ -52,6 +52,7 @@ class ChatRequest:
         kwargs: Keywords of the program's root function, for a conversation that begins.
         params: Further fields of the request.
         stream: Whether the answer is sent as events.
+        usage: Whether the events tell the tokens that it took (``stream_options``).
     """
 
     messages: list[Message]
@@ -59,6 +60,7 @@ class ChatRequest:
     kwargs: dict[str, Any] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     stream: bool = False
+    usage: bool = False
 
     @classmethod
     def read(cls, body: bytes, headers: Mapping[str, str]) -> ChatRequest:
@@ -87,7 +89,11 @@ class ChatRequest:
         conversation = headers.get(CONVERSATION_HEADER) or data.pop("conversation_id", None)
         if conversation is not None and not isinstance(conversation, str):
             raise RequestError("'conversation_id' must be a text")
-        return cls(messages, conversation, kwargs, data, bool(data.pop("stream", False)))
+        options = data.pop("stream_options", None) or {}
+        if not isinstance(options, dict):
+            raise RequestError("'stream_options' must be an object, as {'include_usage': true}", param="stream_options")
+        stream, usage = bool(data.pop("stream", False)), bool(options.get("include_usage"))
+        return cls(messages, conversation, kwargs, data, stream, usage)
 
     @property
     def user_text(self) -> str | None:
@@ -139,14 +145,19 @@ def as_completion(answer: Answer) -> dict[str, Any]:
     return {**_head(answer, "chat.completion"), "choices": [choice], "usage": _usage(answer), **_extras(answer)}
 
 
-def as_chunks(answer: Answer) -> list[dict[str, Any]]:
-    """Return an answer as ``chat.completion.chunk`` objects: the text, its end, and what it took."""
+def as_chunks(answer: Answer, *, usage: bool = False) -> list[dict[str, Any]]:
+    """Return an answer as ``chat.completion.chunk`` objects: the text, its end, and what it took where that is asked.
+
+    Args:
+        answer: The answer.
+        usage: Whether a last object, which has no choice, tells the tokens.
+    """
     head = _head(answer, "chat.completion.chunk")
     delta = {"role": "assistant", "content": answer.text or ""}
     return [
         {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}], **_extras(answer)},
         {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": _reason(answer)}]},
-        {**head, "choices": [], "usage": _usage(answer)},
+        *([{**head, "choices": [], "usage": _usage(answer)}] if usage else []),
     ]
 
 

@@ -6,7 +6,6 @@ What does not belong here: HTTP.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 import uuid
 from collections import OrderedDict
@@ -18,7 +17,8 @@ from weakref import WeakValueDictionary
 from autograms.autogram import Autogram
 from autograms.conversation.atomic import replacing
 from autograms.conversation.record import Memory
-from autograms.errors import RecordError, nearest
+from autograms.errors import RecordError
+from autograms.program.root_keywords import misfit
 from autograms.serving.chat_api import RequestError
 
 __all__ = ["Conversations", "Taken"]
@@ -107,18 +107,9 @@ class Conversations:
 
     def _check(self, kwargs: Mapping[str, Any]) -> None:
         """Refuse keywords that the program's root function does not take, before it is called."""
-        root = self.autogram.root_function
-        signature = inspect.signature(root)
-        try:
-            signature.bind(**kwargs)
-        except TypeError as error:
-            name = getattr(root, "__name__", "chatbot")
-            unknown = next((key for key in kwargs if key not in signature.parameters), None)
-            hint = "" if unknown is None else nearest(unknown, signature.parameters)
-            expected = f"it takes {', '.join(map(str, signature.parameters.values())) or 'none'}"
-            raise RequestError(
-                f"'chatbot_kwargs' does not fit {name}(): {error}{hint} ({expected})", param="chatbot_kwargs"
-            ) from None
+        wrong = misfit(self.autogram.root_function, kwargs)
+        if wrong is not None:
+            raise RequestError(f"'chatbot_kwargs' {wrong}", param="chatbot_kwargs")
 
     def _find(self, identity: str) -> Memory | None:
         memory = self._alive.get(identity)

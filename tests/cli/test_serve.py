@@ -69,7 +69,15 @@ def test_a_conversation_is_resumed_by_another_process(project: Path) -> None:
             extra_body={"conversation_id": identity},
             stream=True,
         )
-        text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed)
+        *said, told = client.chat.completions.create(
+            model="listener",
+            messages=[{"role": "user", "content": "four"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    assert not any(chunk.usage for chunk in said)
+    assert (told.choices, told.usage.total_tokens) == ([], 0)
     assert second.choices[0].message.content == "heard: one, two"
     assert text == "heard: one, two, three"
 
@@ -80,7 +88,7 @@ def first_answers(client: openai.OpenAI) -> list[str]:
     whole = client.chat.completions.create(model="listener", messages=said)
     streamed = client.chat.completions.create(model="listener", messages=said, stream=True)
     alone = client.chat.completions.create(model="listener", messages=[])
-    text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed)
     return [whole.choices[0].message.content or "", text, alone.choices[0].message.content or ""]
 
 

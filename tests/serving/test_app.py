@@ -92,6 +92,7 @@ def test_a_first_turn_that_fails_leaves_no_conversation(app: web.Application, co
         (None, {"greting": "Hi"}, "'greting'; did you mean 'greeting'? (it takes greeting='Hello')"),
         ("def chatbot(name, *, tone='kind'): pass", {}, "missing a required argument: 'name' (it takes name, tone="),
         ("def chatbot(): pass", {"name": "Ann"}, "'name' (it takes none)"),
+        ("def chatbot(clinic): pass", {"clinc": "x"}, "no keyword 'clinc'; did you mean 'clinic'? (it takes clinic)"),
     ],
 )
 def test_keywords_that_do_not_fit_are_named(
@@ -171,6 +172,7 @@ def test_an_answer_can_be_streamed(app: web.Application) -> None:
         (b'{"messages": [], "n": 2}', "'n' is not supported"),
         (b'{"messages": [], "tools": [{}]}', "'tools' is not supported"),
         (b'{"messages": [], "chatbot_kwargs": [1]}', "'chatbot_kwargs'"),
+        (b'{"messages": [], "stream": true, "stream_options": 1}', "'stream_options'"),
         (b'{"messages": [], "conversation_id": 3}', "'conversation_id'"),
         (b'{"messages": [{"role": "system", "content": "x"}]}', "must be the user's"),
         (b'{"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}]}', "earlier turns"),
