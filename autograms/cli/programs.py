@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograms.cli.configuration import read_api_keys, read_config, read_openai_key
 
@@ -13,7 +13,21 @@ if TYPE_CHECKING:
     from autograms.cli.stored_models import Stage
     from autograms.models import Model
 
-__all__ = ["open_autogram", "open_cast", "open_model", "open_program", "plain_user_file"]
+__all__ = ["Opened", "open_autogram", "open_cast", "open_model", "open_program", "plain_user_file"]
+
+
+class Opened(NamedTuple):
+    """An autogram of the project.
+
+    Attributes:
+        autogram: The autogram.
+        user_goes_first: Whether the user goes first in its scenarios.
+        chatbot_kwargs: The keywords of its root function in the first of them.
+    """
+
+    autogram: Autogram
+    user_goes_first: bool
+    chatbot_kwargs: dict[str, Any]
 
 
 def open_program(
@@ -58,7 +72,7 @@ def open_program(
 
 def open_autogram(
     name: str, *, model: str | None = None, stage: Stage | None = None, supervisor_mode: bool = False
-) -> tuple[Autogram, bool]:
+) -> Opened:
     """Load an autogram of the project with its settings there.
 
     Args:
@@ -67,9 +81,6 @@ def open_autogram(
             supervisors it decides too: no classifier of the settings helps it.
         stage: Which of the trained models; the last there is where unset.
         supervisor_mode: Whether supervisors answer.
-
-    Returns:
-        The autogram, and whether the user goes first in its scenarios.
 
     Raises:
         SettingsError: Where there is no such autogram, or no trained model of it.
@@ -91,7 +102,9 @@ def open_autogram(
         played = resolve_model(deployed, base_url=config.endpoint, max_tries=config.chatbot_max_tries)
     autogram = Autogram.from_file(file, config, model=played, on_change="address", supervisor_mode=supervisor_mode)
     autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is done
-    return autogram, any(scenario.user_goes_first for scenario in scenarios_of(project, settings))
+    scenarios = scenarios_of(project, settings)
+    first = scenarios[0].chatbot_kwargs if scenarios else {}
+    return Opened(autogram, any(scenario.user_goes_first for scenario in scenarios), first)
 
 
 def open_model(name: str, flags: CastFlags) -> Model:

@@ -30,8 +30,9 @@ def test_talks_until_the_input_ends(run: Run, chatbot: Path, say) -> None:
     assert "no measure of any model" in ended.out
 
 
-def test_exit_ends_it(run: Run, chatbot: Path, say) -> None:
-    say("exit", "I am Ada")
+@pytest.mark.parametrize("word", ["exit", "quit", "/quit"])
+def test_exit_ends_it(run: Run, chatbot: Path, say, word: str) -> None:
+    say(word, "I am Ada")
     assert "Good day" not in chat(run, chatbot).out
 
 
@@ -90,6 +91,62 @@ def test_an_autogram_that_was_never_trained_says_what_to_run(run: Run, project: 
 )
 def test_flags_that_would_do_nothing_are_refused(run: Run, project: Path, flags: tuple[str, ...]) -> None:
     assert_one_message(run("chat", *flags), flags[1])
+
+
+@pytest.fixture
+def guide(tmp_path: Path) -> Path:
+    path = tmp_path / "guide.py"
+    path.write_text(GUIDE)
+    return path
+
+
+GUIDE = (
+    "from autograms import autograms_function\nfrom autograms.functional import reply\n"
+    "@autograms_function()\ndef chatbot(topic):\n    while True:\n        reply(f'About {topic}.')\n"
+)
+
+
+def test_keywords_of_the_program(run: Run, guide: Path, say) -> None:
+    say("go on")
+    ended = run("chat", guide, "--model", "offline/demo", "--chatbot_kwargs", '{"topic": "boats"}')
+    assert (ended.status, ended.out.count("bot: About boats.")) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((), "missing a required argument: 'topic'"),
+        (("--chatbot_kwargs", '{"topc": 1}'), "no keyword 'topc'; did you mean 'topic'?"),
+        (("--chatbot_kwargs", "topic=boats"), "is no JSON"),
+        (("--chatbot_kwargs", "[1]"), "is [1]"),
+    ],
+)
+def test_keywords_that_do_not_fit_name_the_flag(run: Run, guide: Path, given: tuple[str, ...], told: str) -> None:
+    assert_one_message(run("chat", guide, "--model", "offline/demo", *given), told, '--chatbot_kwargs \'{"NAME"')
+
+
+def test_keywords_of_a_conversation_that_is_resumed_are_its_own(run: Run, guide: Path, say, tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    command = ("chat", guide, "--model", "offline/demo", "--saveload_file", file)
+    say("go on")
+    assert run(*command, "--chatbot_kwargs", '{"topic": "boats"}').status == 0
+    say("go on")
+    assert run(*command).out.count("bot: About boats.") == 3
+
+
+def test_an_autogram_of_the_project_takes_its_first_scenario(run: Run, project: Path, say) -> None:
+    (project / "chatbots/greeter.py").write_text(GUIDE)
+    (project / "scenarios/greeter.json").write_text(
+        '[{"chatbot_kwargs": {"topic": "tea"}}, {"chatbot_kwargs": {"topic": "rain"}}]'
+    )
+    say("go on")
+    told = run("chat", "greeter", "--supervisor_mode").out
+    assert 'chatbot_kwargs: {"topic": "tea"} (of the first scenario)' in told
+    assert "bot: About tea." in told
+    say("go on")
+    told = run("chat", "greeter", "--supervisor_mode", "--chatbot_kwargs", '{"topic": "boats"}').out
+    assert "scenario)" not in told
+    assert "bot: About boats." in told
 
 
 def test_a_missing_program(run: Run, tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["chat"]
 
 _WHO = {"assistant": "bot", "user": "you", "tool": "tool"}
-_HELP = "/save FILE and /load FILE keep and resume the conversation; /quit (or exit, or Ctrl-D) ends."
+_HELP = "/save FILE and /load FILE keep and resume the conversation; /quit (or quit, exit, Ctrl-D) ends."
 
 
 def chat(
@@ -53,6 +54,13 @@ def chat(
             help="Who opens the conversation: for a FILE the program, for a NAME as in its scenarios.",
         ),
     ] = None,
+    chatbot_kwargs: Annotated[
+        str | None,
+        typer.Option(
+            "--chatbot_kwargs",
+            help="The keywords of chatbot(), a JSON object; for a NAME those of its first scenario.",
+        ),
+    ] = None,
 ) -> None:
     """Talk to a program in the terminal. The conversation can be saved, and resumed in another process.
 
@@ -61,28 +69,57 @@ def chat(
     \b
     autograms chat support_desk
     autograms chat examples/chatbots/support_desk.py --user_goes_first --model offline/demo
+    autograms chat guide.py --chatbot_kwargs '{"topic": "boats"}'
     """
-    from autograms.cli.programs import open_autogram, open_program
+    from autograms.cli.programs import Opened, open_autogram, open_program
 
+    kwargs = None if chatbot_kwargs is None else _read_kwargs(chatbot_kwargs)
     if program.endswith(".py") or Path(program).exists():
         if stage is not None:
             raise SettingsError("--stage names a trained model of an autogram; it needs a NAME, and not a file")
-        as_simulated, autogram = (
-            False,
-            open_program(
-                Path(program),
-                config_file=config_file,
-                model=model,
-                base_url=base_url,
-                api_key_file=api_key_file,
-                supervisor_mode=supervisor_mode,
-            ),
+        loaded = open_program(
+            Path(program),
+            config_file=config_file,
+            model=model,
+            base_url=base_url,
+            api_key_file=api_key_file,
+            supervisor_mode=supervisor_mode,
         )
+        opened = Opened(loaded, user_goes_first=False, chatbot_kwargs={})
     else:
         _refuse_flags(program, config_file=config_file, base_url=base_url, api_key_file=api_key_file)
-        autogram, as_simulated = open_autogram(program, model=model, stage=stage, supervisor_mode=supervisor_mode)
-    first = as_simulated if user_goes_first is None else user_goes_first
-    _Session(autogram, saveload_file).run(user_goes_first=first)
+        opened = open_autogram(program, model=model, stage=stage, supervisor_mode=supervisor_mode)
+    first = opened.user_goes_first if user_goes_first is None else user_goes_first
+    resumed = saveload_file is not None and saveload_file.exists()
+    if kwargs is None:
+        kwargs = opened.chatbot_kwargs
+        if kwargs and not resumed:
+            print(f"chatbot_kwargs: {json.dumps(kwargs, ensure_ascii=False)} (of the first scenario)")
+    if kwargs or not resumed:
+        _check_kwargs(opened.autogram, kwargs)
+    _Session(opened.autogram, saveload_file, kwargs).run(user_goes_first=first)
+
+
+def _read_kwargs(text: str) -> dict[str, Any]:
+    try:
+        kwargs = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(_expected(f"is no JSON ({error})")) from None
+    if not isinstance(kwargs, dict):
+        raise SettingsError(_expected(f"is {text[:80]}"))
+    return kwargs
+
+
+def _check_kwargs(autogram: Autogram, kwargs: dict[str, Any]) -> None:
+    from autograms.program.root_keywords import misfit
+
+    wrong = misfit(autogram.root_function, kwargs)
+    if wrong is not None:
+        raise SettingsError(_expected(wrong))
+
+
+def _expected(wrong: str) -> str:
+    return f'--chatbot_kwargs {wrong}; give the keywords of chatbot() as --chatbot_kwargs \'{{"NAME": "VALUE"}}\''
 
 
 def _refuse_flags(name: str, **flags: object) -> None:
@@ -97,8 +134,9 @@ def _refuse_flags(name: str, **flags: object) -> None:
 class _Session:
     """One conversation in the terminal."""
 
-    def __init__(self, autogram: Autogram, saveload_file: Path | None) -> None:
+    def __init__(self, autogram: Autogram, saveload_file: Path | None, kwargs: dict[str, Any]) -> None:
         self._autogram = autogram
+        self._kwargs = kwargs
         self._file = saveload_file
         self._memory: Memory | None = None
 
@@ -132,7 +170,7 @@ class _Session:
             print(f"error: {told}", file=sys.stderr)
 
     def _turn(self, text: str | None) -> None:
-        answer, self._memory = self._autogram.reply(text, self._memory)
+        answer, self._memory = self._autogram.reply(text, self._memory, **self._kwargs)
         print(f"bot: {answer}" if answer is not None else "(the program ended; say something to start it again)")
         if self._file is not None:
             self._save(self._file)
@@ -175,7 +213,7 @@ def _ask() -> str | None:
             text = input("you: " if sys.stdin.isatty() else "").strip()
         except EOFError:
             return None
-        if text in ("/quit", "/exit", "exit"):
+        if text in ("/quit", "/exit", "quit", "exit"):
             return None
         if text:
             return text

@@ -90,7 +90,7 @@ def _program(name: str, model: str | None, stage: Stage | None, user_goes_first:
     from autograms.serving.conversations import Conversations
     from autograms.serving.talkers import ProgramTalker
 
-    autogram, as_simulated = open_autogram(name, model=model, stage=stage)
+    autogram, as_simulated, _ = open_autogram(name, model=model, stage=stage)
     storage = storage_root()
     folder = (storage if isinstance(storage, Path) else scratch_folder(storage)) / "conversations" / name
     user_goes_first = as_simulated if user_goes_first is None else user_goes_first
