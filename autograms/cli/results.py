@@ -5,8 +5,10 @@ What does not belong here: the files' formats (``autograms.conversation``).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,7 +35,8 @@ TABLE = "memories.parquet"
 
 JOURNAL = "calls.journal"
 """Finished calls of a simulation that has not ended yet."""
-_LOCK = ".simulation.lock"
+_LOCK = ".autograms.lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def refuse_results(folder: Path, *, allow_overwrite: bool) -> None:
@@ -55,25 +58,20 @@ def refuse_results(folder: Path, *, allow_overwrite: bool) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a simulation's folder, which is made: of two at once, one would remove the journal of the other.
+    """Hold a simulation's folder, which is made: of two at once, one would remove what the other works on.
+
+    Where the file system has no locks, a warning says so.
 
     Raises:
-        SettingsError: Where another simulation is at work in it.
+        SettingsError: Where another command is at work in it.
     """
-    import fcntl
-
     new, path = not folder.exists(), folder / _LOCK
     with ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(path.open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(lock.fileno()), path.stat())
-        except (BlockingIOError, FileNotFoundError):  # the one who held it has it, or has just removed it
-            held = False
-        if not held:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not _hold(path, stack):
             raise SettingsError(
-                f"another simulation is at work in {folder}; wait for it or end it, or name another --save_dir"
+                f"another command of autograms is at work in {folder}; wait for it or end it, or name another "
+                "--save_dir"
             )
         try:
             yield
@@ -81,6 +79,29 @@ def alone(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
             if new and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _hold(path: Path, stack: ExitStack) -> bool:
+    """Lock a file until the stack is left, and return whether nobody else holds it."""
+    import fcntl
+
+    try:
+        lock = stack.enter_context(path.open("w"))
+    except FileNotFoundError:  # the one who held it has just removed the folder
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except (BlockingIOError, FileNotFoundError):  # the one who held it has it, or has just removed it
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            path.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        warnings.warn(
+            f"{path.parent} is on a file system without locks; let one command at a time work in it", stacklevel=2
+        )
+        return True
 
 
 def write_results(folder: Path, memories: list[Memory]) -> None:

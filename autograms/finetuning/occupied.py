@@ -47,7 +47,7 @@ def wait_until_left(work: Path, *, patience: float = _PATIENCE) -> None:
     if not (work / _LOCK).is_file():
         return
     deadline, told = time.monotonic() + patience, False
-    with (work / _LOCK).open("r") as file:
+    with (work / _LOCK).open("r+") as file:  # over NFS, only a file that may be written can be locked
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

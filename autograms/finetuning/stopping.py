@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
 __all__ = ["StopRequest", "terminations_interrupt"]
+
+_SAME_WISH = 1.0
+"""Seconds within which a second SIGTERM says no more than the first: some senders send it twice."""
 
 
 @dataclass(slots=True)
@@ -60,13 +64,16 @@ def terminations_interrupt() -> Iterator[StopRequest]:
     Yields:
         What came: its ``signal`` is SIGTERM where that interrupted the block.
     """
-    stop = StopRequest()
+    stop, at = StopRequest(), 0.0
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield stop
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        stop.signal = number
+        nonlocal at
+        if stop.signal is not None and time.monotonic() - at < _SAME_WISH:
+            return
+        stop.signal, at = number, time.monotonic()
         if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)  # an event loop has its own way to end at one

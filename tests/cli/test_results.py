@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 from contextlib import contextmanager
 
@@ -46,12 +48,35 @@ def test_one_simulation_at_a_time_in_a_folder(run, chatbot, userbot, scenarios, 
     command += ["--simulation_list_file", scenarios]
     with alone(folder):
         (folder / "calls.journal").write_text("the first one's")
-        assert_one_message(run(*command, "--save_dir", folder), "another simulation is at work", "another --save_dir")
+        assert_one_message(
+            run(*command, "--save_dir", folder), "another command of autograms is at work", "another --save_dir"
+        )
         assert (folder / "calls.journal").read_text() == "the first one's"
+        assert_one_message(run("finetune", "--save_dir", folder, "--prepare_data_only"), "is at work in", "--save_dir")
         (folder / "calls.journal").unlink()
     assert not folder.exists()
     assert run(*command, "--save_dir", folder).status == 0
     assert not list(folder.glob(".*"))
+
+
+def test_a_file_system_without_locks_is_told_of_and_works(tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.warns(UserWarning, match="without locks"), alone(tmp_path / "d"):
+        assert (tmp_path / "d").is_dir()
+    assert not (tmp_path / "d").exists()
+
+
+def test_another_failure_names_the_file_and_leaves_none(tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OSError, match=r"\.autograms\.lock"), alone(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_results_of_a_simulation_that_ended_meanwhile_stay(run, chatbot, userbot, tmp_path, monkeypatch):

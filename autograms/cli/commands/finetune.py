@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
@@ -97,6 +98,7 @@ def finetune(
     autograms finetune --save_dir simulation_data --prepare_data_only --near_duplicates 0.8 --max_tokens_total 200000
     """
     from autograms.cli.recipes import build_settings, dataset_settings, read_recipe_file
+    from autograms.cli.results import alone
     from autograms.cli.rows import build_rows, write_rows
     from autograms.settings import DpoRecipe, SftRecipe
 
@@ -131,17 +133,20 @@ def finetune(
     named = model is not None or "model" in recipe_options
     if not prepare_data_only and not named:
         raise SettingsError("--model is missing: name one (tiny is the embedded student), or give --prepare_data_only")
-    start = _start(save_dir, recipe) if kind == "dpo" and not prepare_data_only else recipe.model
-    counted_in_tokens = named and recipe.backend == "huggingface" and start != "sft"
-    built = build_rows(save_dir, settings, kind=kind, model=start if counted_in_tokens else None)
-    write_rows(built, save_dir, kind=kind, flavor=model_type)
-    if prepare_data_only:
-        return
-    target = output_dir or save_dir / f"{kind}_model"
-    if model_type is ProviderType.openai:
-        _finetune_at_endpoint(save_dir, kind, recipe, target, start=start, base_url=base_url, api_key_file=api_key_file)
-    else:
-        _finetune_here(built.table, recipe, target, start=start, settings=settings, save_dir=save_dir)
+    with alone(save_dir) if save_dir.is_dir() else nullcontext():
+        start = _start(save_dir, recipe) if kind == "dpo" and not prepare_data_only else recipe.model
+        counted_in_tokens = named and recipe.backend == "huggingface" and start != "sft"
+        built = build_rows(save_dir, settings, kind=kind, model=start if counted_in_tokens else None)
+        write_rows(built, save_dir, kind=kind, flavor=model_type)
+        if prepare_data_only:
+            return
+        target = output_dir or save_dir / f"{kind}_model"
+        if model_type is ProviderType.openai:
+            _finetune_at_endpoint(
+                save_dir, kind, recipe, target, start=start, base_url=base_url, api_key_file=api_key_file
+            )
+        else:
+            _finetune_here(built.table, recipe, target, start=start, settings=settings, save_dir=save_dir)
 
 
 def _start(save_dir: Path, recipe: SftRecipe) -> str:
