@@ -18,6 +18,7 @@ from autograms.models.base import Reply, Request
 from autograms.models.offline import OfflineModel
 from autograms.program.context import Context
 from autograms.simulation.account import Account, Progress
+from autograms.simulation.branching import scenario_of
 from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.student import STUDENT
@@ -53,6 +54,29 @@ class Expected:
     key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What an earlier conversation took.
+
+    Attributes:
+        calls: Its calls.
+        turns: The chatbot's turns, as many as its scenario gave it; ``None`` where it ended before, by itself.
+    """
+
+    calls: list[Expected]
+    turns: int | None
+
+    def behind(self, turns: int, reused: int) -> Iterator[tuple[Expected, float]]:
+        """Yield what a conversation of so many turns takes behind its first answers, each call with how many of it."""
+        ratio = turns / self.turns if self.turns else 1.0
+        left = self.calls[reused:] or self.calls[-1:]
+        if ratio > 1:
+            yield from ((call, 1.0) for call in left)
+            yield from ((call, ratio - 1) for call in self.calls)
+        else:
+            yield from ((call, ratio) for call in left)
+
+
 class Forecast:
     """Expects of conversations what they, or others, took before.
 
@@ -72,7 +96,7 @@ class Forecast:
         self._cast = cast
         self._student = student
         self._known = {memory.scenario: memory for memory in previous if memory.status == "completed"}
-        self._sample = [self._expected(memory) for memory, _ in zip(self._known.values(), range(_SAMPLE), strict=False)]
+        self._sample = [self._taken(memory) for memory, _ in zip(self._known.values(), range(_SAMPLE), strict=False)]
 
     async def prepare(self, scenarios: Sequence[Scenario]) -> None:
         """Rehearse some of the scenarios where there are no earlier conversations to judge by."""
@@ -83,22 +107,27 @@ class Forecast:
             self.rehearsed += 1
             if memory.status == "failed":
                 Failing.note(memory, self.failing)
-            self._sample.append(self._expected(memory))
+            self._sample.append(self._taken(memory))
 
-    def behind(self, scenario: str, used: Counter[str]) -> Iterator[tuple[Expected, float]]:
+    def behind(self, scenario: Scenario, used: Counter[str]) -> Iterator[tuple[Expected, float]]:
         """Yield the calls that a conversation is expected to pay for, each with how many of it.
 
         Args:
-            scenario: The scenario's key.
+            scenario: The scenario; what others took is scaled to its turns.
             used: Requests that were answered by what is there.
         """
-        if scenario in self._known:
-            calls, left = self._expected(self._known[scenario]), used.copy()
+        if scenario.key in self._known:
+            calls, left = self._expected(self._known[scenario.key]), used.copy()
             yield from ((call, 1.0) for call in _without(calls, left) or calls[-1:])
             return
         reused = used.total()
-        for calls in self._sample:
-            yield from ((call, 1 / len(self._sample)) for call in calls[reused:] or calls[-1:])
+        for taken in self._sample:
+            yield from ((call, count / len(self._sample)) for call, count in taken.behind(_turns(scenario), reused))
+
+    def _taken(self, memory: Memory) -> _Taken:
+        turns = _turns(scenario_of(memory)) if memory.scenario_data else None
+        had = sum(turn.role == "user" for turn in memory.turns)
+        return _Taken(self._expected(memory), turns if turns == had else None)
 
     def _expected(self, memory: Memory) -> list[Expected]:
         calls = asked(memory)
@@ -107,6 +136,11 @@ class Forecast:
             supervised = [call for call in memory.calls if call.supervised and call.trains]
             expected += [replace(_from_call(memory, call), side=STUDENT, model=self._student) for call in supervised]
         return expected
+
+
+def _turns(scenario: Scenario) -> int:
+    """Return the chatbot's turns: one for each of the user's, and the first where the user does not begin."""
+    return scenario.num_turns + (not scenario.user_goes_first)
 
 
 def asked(memory: Memory, side: str | None = None) -> list[Call]:

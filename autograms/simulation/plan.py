@@ -249,9 +249,9 @@ class _Planner:
             self.plan.reused += ledger.account.progress.reused
             reason = self._reason(scenario, ledger, memory)
             if not whole:
-                self._expect(self.forecast.behind(scenario.key, ledger.used))
+                self._expect(self.forecast.behind(scenario, ledger.used))
             self._expect((call, 1.0) for call in ledger.beside)
-            missing = self._expect_branches(scenario.key, memory if whole else self.before.get(scenario.key), whole)
+            missing = self._expect_branches(scenario, memory if whole else self.before.get(scenario.key), whole)
             if not whole or ledger.beside or missing:
                 stale += 1
             elif memory.status == "failed":
@@ -278,11 +278,11 @@ class _Planner:
             if price is not None:
                 self.plan.cost_usd += price.cost(call.read, call.written) * count
 
-    def _expect_branches(self, scenario: str, shape: Memory | None, whole: bool) -> int:
+    def _expect_branches(self, scenario: Scenario, shape: Memory | None, whole: bool) -> int:
         """Expect the continuations that are not there, and return how many they are.
 
         Args:
-            scenario: The scenario's key.
+            scenario: The scenario.
             shape: The conversation, or what it was before.
             whole: Whether it is the conversation itself, so that continuations of it may be there.
         """
@@ -292,7 +292,7 @@ class _Planner:
         for point in branch_points(shape, self.branches.at) if shape is not None else [0]:
             used = Counter(call.request for call in shape.calls[:point] if call.request) if shape is not None else None
             for number in range(1, self.branches.n + 1):
-                if whole and self.answers.of(cache_key(scenario, self.branches.name(point, number))):
+                if whole and self.answers.of(cache_key(scenario.key, self.branches.name(point, number))):
                     continue
                 missing += 1
                 self._expect(self.forecast.behind(scenario, used or Counter()))

@@ -87,6 +87,36 @@ def test_new_scenarios_are_told(simulator, first, unasked):
     assert (found.stale, found.calls, found.reused, found.reasons) == (1, 6, 24, {"scenario": 1})
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (1, 4), (4, 2)])
+def test_other_turns_are_planned_as_they_are_paid(simulator, endpoint, unasked, before, after):
+    earlier, scenarios = (
+        scenarios_from_rows([{"chatbot_kwargs": {"topic": topic}} for topic in "ABCD"], num_turns=turns)
+        for turns in (before, after)
+    )
+    model = model_at(endpoint.url)
+    first = simulator(model).run(earlier)
+    edited = CHATBOT.replace("You sell", "You gladly sell")
+    for body in (CHATBOT, edited):
+        found = plan(simulator(unasked, body), scenarios, previous=first.memories)
+        made = simulator(model, body).run(scenarios, previous=first.memories)
+        assert found.calls == pytest.approx(made.progress.paid, rel=0.1)
+    new = scenarios_from_rows([{"chatbot_kwargs": {"topic": "E"}}], num_turns=after)
+    found = plan(simulator(unasked), new, previous=first.memories)
+    assert found.calls == pytest.approx(simulator(model).run(new).progress.paid, rel=0.1)
+
+
+def test_more_turns_change_nothing_where_the_program_ends_before(simulator, endpoint, unasked):
+    body = "def chatbot(topic):\n    reply_instruction('Hello.')\n    reply_instruction('Goodbye.')\n"
+    few, many = (
+        scenarios_from_rows([{"chatbot_kwargs": {"topic": topic}} for topic in "ABCD"], num_turns=n) for n in (5, 50)
+    )
+    first = simulator(model_at(endpoint.url), body).run(few)
+    edited = body.replace("Hello", "Good day")
+    found = plan(simulator(unasked, edited), many, previous=first.memories)
+    made = simulator(model_at(endpoint.url), edited).run(many, previous=first.memories)
+    assert (found.stale, found.calls) == (4, made.progress.paid)
+
+
 def test_a_conversation_that_was_cut_short_is_told(simulator, endpoint, unasked):
     first = simulator(model_at(endpoint.url)).run(SCENARIOS, budget=Budget(calls=10))
     found = plan(simulator(unasked), SCENARIOS, previous=first.memories)
