@@ -25,6 +25,7 @@ _BIN = Path(sys.executable).parent
 _WORKSPACE = ("-w", "workspace.yaml")
 _PATIENCE = 1200.0
 """Seconds that the daemon may take to run a few chains on a busy machine."""
+_FAILURES = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class Live:
         assert sorted(self.requested()) == sorted(partitions)
         failed = [run.run_id for run in self.instance.get_runs() if not run.is_success]
         assert not failed, [
-            record.user_message
+            record.dagster_event.message
             for run_id in failed
-            for record in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+            for record in self.instance.all_logs(run_id, of_type=_FAILURES)
         ]
 
     def _idle(self) -> bool:
