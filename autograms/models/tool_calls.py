@@ -16,12 +16,16 @@ from typing import Any
 from autograms.errors import OutputError
 
 __all__ = [
+    "WRITTEN",
     "read_tool_calls",
     "shows_tools",
     "template_messages",
     "with_mappings",
     "written_call",
 ]
+
+WRITTEN = "<tool_call>"
+"""What opens a call of a tool in the text that most models write; an answer's text never holds one that was read."""
 
 
 def read_tool_calls(calls: Iterable[Any]) -> list[dict[str, Any]]:
@@ -89,7 +93,7 @@ def written_call(call: Mapping[str, Any]) -> str:
     """
     function = call.get("function") or {}
     written = {"name": function.get("name"), "arguments": function.get("arguments")}
-    return f"<tool_call>{json.dumps(written, ensure_ascii=False)}</tool_call>"
+    return f"{WRITTEN}{json.dumps(written, ensure_ascii=False)}</tool_call>"
 
 
 def shows_tools(tokenizer: Any) -> bool:

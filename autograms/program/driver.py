@@ -22,6 +22,7 @@ from autograms.conversation.record import Call
 from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
 from autograms.errors import DivergenceError, OutputError, ProgramError, RunawayError, StorageError
 from autograms.models.base import Model, Reply, Request, read_output
+from autograms.models.tool_calls import WRITTEN
 from autograms.program.context import Caller, Context
 from autograms.program.effects import FINISHED, SAID, AskModel, Embed, Inner, Parallel, RunStep
 from autograms.program.greenlets import begin, free
@@ -139,6 +140,13 @@ async def _answer(context: Context, effect: AskModel) -> str:
     call.output = reply.text if call.kind != "logits" else _probabilities(reply)
     if reply.tool_calls:
         _take_tool_calls(effect, reply.text, reply.tool_calls)
+    elif effect.tools and WRITTEN in reply.text:
+        call.output = None
+        raise OutputError(
+            f"{call.primitive} at {call.place}: the model wrote a call of a tool that cannot be read: "
+            f"{reply.text[:200]!r}; raise max_tokens where it was cut short, let an endpoint read calls of tools "
+            "(its tool-call parser), or take a model that writes them well"
+        )
     call.model = reply.model
     call.input_tokens, call.output_tokens, call.cost_usd = reply.input_tokens, reply.output_tokens, reply.cost_usd
     call.milliseconds = int((time.perf_counter() - started) * 10_000) / 10

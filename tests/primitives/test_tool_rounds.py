@@ -261,6 +261,31 @@ def chatbot():
     assert replies(program, ["a", "b"], lambda request: calls(("clock", {}))) == ["OutputError", "end"]
 
 
+@pytest.mark.parametrize("written", ['<tool_call>{"name": "clock"', "Wait. <tool_call>{torn</tool_call>"])
+def test_a_call_that_cannot_be_read_is_no_answer(written):
+    program = TOOLS + "def chatbot():\n    reply_instruction('Go.', tools=[clock])\n"
+    with pytest.raises(OutputError, match=r"reply_instruction at .*:\d+: the model wrote a call .* cannot be read"):
+        bot(program, [written]).reply("hi")
+    with pytest.raises(OutputError, match="cannot be read"):  # behind a call that was
+        bot(program, [calls(("clock", {})), written]).reply("hi")
+    assert replies(program.replace(", tools=[clock]", ""), ["hi"], [written]) == [written]
+
+
+def test_a_program_that_goes_on_behind_a_torn_call_resumes():
+    program = (
+        TOOLS
+        + """
+def chatbot():
+    try:
+        thought("q", tools=[clock])
+    except Exception as error:
+        reply(f"{type(error).__name__}")
+    reply("end")
+"""
+    )
+    assert replies(program, ["a", "b"], lambda request: "<tool_call>{torn</tool_call>") == ["OutputError", "end"]
+
+
 @pytest.mark.parametrize(("rounds", "problem"), [(0, "max_tool_rounds=0"), ("x", "max_tool_rounds='x'")])
 def test_limits_that_are_none(rounds, problem):
     with pytest.raises(ToolCallError, match=problem):
