@@ -33,6 +33,8 @@ _FIGURES = (
     ("held-out loss", "sft.eval_loss_before", "sft.eval_loss_after"),
     ("held-out exact match", "sft.exact_match_before", "sft.exact_match_after"),
     ("held-out exact match after DPO", "dpo.exact_match_after", None),
+    ("decisions agreed", "base.agreement", "{judged}.agreement_after"),
+    ("conversations as supervised", "base.conversation_agreement", "{judged}.conversation_agreement_after"),
     ("preference accuracy", "dpo.preference_accuracy", None),
     ("preference margin", "dpo.margin", None),
 )
@@ -93,13 +95,17 @@ def measured(storage: Path | UPath, name: str) -> Measured:
     """
     rows = [*_counts(storage, name)]
     metrics = _metrics(storage / "evaluation" / name / "metrics.json")
+    judged = "dpo" if "dpo" in metrics else "sft"
     for title, before, after in _FIGURES:
         first = _figure(metrics, before)
-        second = _figure(metrics, after) if after else None
+        second = _figure(metrics, after.format(judged=judged)) if after else None
         if first is not None and second is not None:
             rows.append((f"{title}, before and after", f"{first:.3f} -> {second:.3f}"))
         elif first is not None:
             rows.append((title, f"{first:.3f}"))
+    verdict = metrics.get("verdict")
+    if isinstance(verdict, dict) and isinstance(verdict.get("statement"), str):
+        rows.append(("verdict", verdict["statement"]))
     return rows
 
 

@@ -22,6 +22,7 @@ from autograms.evaluation.report import render_report
 from autograms.evaluation.rows import HeldOut, held_out
 from autograms.evaluation.scoring import Scored, better_by, preference, score_model, summary
 from autograms.finetuning.job import TrainingResult, read_result
+from autograms.finetuning.student import is_tiny
 from autograms.settings import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def evaluate(
             figures[key]["conversation_agreement"] = agreement(found.conversations, supervised, seed=settings.seed)
     gain = better_by(scored["dpo" if dpo else "sft"], scored["base"], rows, seed=settings.seed)
     assert gain is not None
-    metrics = _metrics(figures, scored, rows, pairs, gain)
+    metrics = _metrics(figures, scored, rows, pairs, gain, untrained_base=_is_untrained(base))
     output_dir.mkdir(parents=True, exist_ok=True)
     pictures = _draw(figures, [model for model in (sft, dpo) if isinstance(model, Path)], output_dir)
     title = f"Evaluation of {name}" if name else "Evaluation"
@@ -177,17 +178,10 @@ def _metrics(
     rows: list[HeldOut],
     pairs: list[HeldOut],
     gain: Estimate,
+    *,
+    untrained_base: bool,
 ) -> dict[str, Any]:
     final = list(scored)[-1]
-    better = gain.low > 0
-    words = "is better than" if better else "is not better than"
-    statement = (
-        f"The {final.upper()} model {words} its base: {gain.value:+.3f} in score on {gain.count} held-out rows "
-        f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
-    )
-    deployed = _deployed(scored[final].conversations)
-    if deployed["failed"]:
-        statement += f"; {deployed['failed']} of its {deployed['conversations']} conversations in deployment failed"
     metrics: dict[str, Any] = {
         "rows": {"sft": len(rows), "dpo": len(pairs)},
         "base": _section(figures["base"], None),
@@ -198,14 +192,36 @@ def _metrics(
     metrics["deployment"] = {key: _deployed(model.conversations) for key, model in scored.items()}
     metrics["asked_only"] = _asked_only(scored)
     metrics["verdict"] = {
-        "better": better,
+        "better": gain.low > 0,
         "model": final,
         "difference": gain.value,
         "interval": gain.interval,
         "rows": gain.count,
-        "statement": statement,
+        "statement": _statement(scored[final], figures[final], gain, untrained_base=untrained_base),
     }
     return metrics
+
+
+_TOLD = {"exact_match": "exact match", "conversation_agreement": "conversations as supervised"}
+
+
+def _statement(final: Scored, figures: Figures, gain: Estimate, *, untrained_base: bool) -> str:
+    """Return the verdict as a sentence: better than its base need not be good, so it tells how good as well."""
+    words = "is better than" if gain.low > 0 else "is not better than"
+    base = "its base, an untrained model" if untrained_base else "its base"
+    parts = [
+        f"The {final.name.upper()} model {words} {base}: {gain.value:+.3f} in score on {gain.count} held-out rows "
+        f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    ]
+    absolute = [
+        f"{label} {found.value:.3f}" for measure, label in _TOLD.items() if (found := figures.get(measure)) is not None
+    ]
+    if absolute:
+        parts.append(f"by itself: {', '.join(absolute)}")
+    deployed = _deployed(final.conversations)
+    if deployed["failed"]:
+        parts.append(f"{deployed['failed']} of its {deployed['conversations']} conversations in deployment failed")
+    return "; ".join(parts)
 
 
 _OF_LIKELIHOODS = ["eval_loss", "preference_accuracy", "reward_accuracy", "margin"]
@@ -296,6 +312,10 @@ def _training(folder: Path) -> TrainingResult | None:
         return read_result(folder)
     except TrainingError:
         return None
+
+
+def _is_untrained(base: Candidate) -> bool:
+    return isinstance(base, Path) and is_tiny(base) and _training(base) is None
 
 
 def _beta(dpo: Candidate | None) -> float:

@@ -24,7 +24,12 @@ def storage(tmp_path: Path) -> Path:
     (tmp_path / "evaluation/bot").mkdir(parents=True)
     metrics = {
         "sft": {"eval_loss_before": 6.9, "eval_loss_after": 0.01, "exact_match_before": 0.0, "exact_match_after": 0.95},
-        "dpo": {"preference_accuracy": 1.0, "margin": 4.5, "exact_match_after": 0.9},
+        "dpo": {
+            **{"preference_accuracy": 1.0, "margin": 4.5, "exact_match_after": 0.9},
+            **{"agreement_after": 0.8, "conversation_agreement_after": 0.5},
+        },
+        "base": {"agreement": 0.25, "conversation_agreement": 0.0},
+        "verdict": {"statement": "The DPO model is better than its base"},
     }
     (tmp_path / "evaluation/bot/metrics.json").write_text(json.dumps(metrics))
     return tmp_path
@@ -38,6 +43,9 @@ def test_counts_and_figures(storage: Path) -> None:
     assert rows["held-out loss, before and after"] == "6.900 -> 0.010"
     assert rows["held-out exact match, before and after"] == "0.000 -> 0.950"
     assert rows["preference margin"] == "4.500"
+    assert rows["decisions agreed, before and after"] == "0.250 -> 0.800"
+    assert rows["conversations as supervised, before and after"] == "0.000 -> 0.500"
+    assert rows["verdict"] == "The DPO model is better than its base"
 
 
 def test_why_conversations_failed(tmp_path: Path) -> None:

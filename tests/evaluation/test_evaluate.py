@@ -46,6 +46,12 @@ def test_the_verdict_follows_its_interval(evaluation: Evaluation) -> None:
     assert verdict["model"] == "dpo"
 
 
+def test_the_verdict_tells_how_good_and_beside_what(evaluation: Evaluation) -> None:
+    exact = evaluation.metrics["dpo"]["exact_match_after"]
+    assert "better than its base, an untrained model: " in evaluation.verdict
+    assert f"; by itself: exact match {exact:.3f}, conversations as supervised 1.000; " in evaluation.verdict
+
+
 def test_the_report_shows_figures_pictures_and_conversations(evaluation: Evaluation) -> None:
     text = evaluation.report.read_text(encoding="utf-8")
     assert text.startswith("# Evaluation of desk")
