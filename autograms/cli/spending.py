@@ -62,7 +62,7 @@ def agree_to_spend(
         user_memory=user_memory,
     )
     try:
-        ensure_within(found, budget)
+        ensure_within(found, budget, remedy="--yes")
     except BudgetError as error:
         if not sys.stdin.isatty():
             raise

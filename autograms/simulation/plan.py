@@ -160,8 +160,13 @@ def plan(
     return planner.plan
 
 
-def ensure_within(plan: Plan, budget: Budget) -> None:
+def ensure_within(plan: Plan, budget: Budget, *, remedy: str = 'over_budget = "spend" in autograms.toml') -> None:
     """Refuse a simulation whose estimate is above its budget.
+
+    Args:
+        plan: What it would take.
+        budget: What may be spent.
+        remedy: What lets it go on until the budget is spent, for the message.
 
     Raises:
         BudgetError: Where it is, or where dollars are limited and a model has no price.
@@ -178,7 +183,7 @@ def ensure_within(plan: Plan, budget: Budget) -> None:
         raise BudgetError(
             f"{plan.name}: about {plan.calls} calls ({cost_text(plan.cost_usd, plan.unpriced)}) are to be paid, above "
             f"the budget of {budget}; nothing was spent. Raise the budget, simulate less, or go on until it is spent: "
-            '--yes, or over_budget = "spend" in autograms.toml'
+            f"{remedy}"
         )
 
 
@@ -317,6 +322,9 @@ class _Planner:
             return "scenario" if self.before else "never simulated"
         if self.fresh:
             return "asked for again"
+        other = _asked_otherwise(before, memory)
+        if other:
+            return other
         pairs = zip(before.turns, memory.turns, strict=False)
         said = next((new for old, new in pairs if (old.role, old.content) != (new.role, new.content)), None)
         side = ledger.unknown[0] if ledger.unknown is not None else "chatbot"
@@ -327,6 +335,17 @@ class _Planner:
             if other:
                 return other
         return "userbot" if side == "user" else "autogram"
+
+
+def _asked_otherwise(before: Memory, memory: Memory) -> str | None:
+    """Say what differs at the first answered question that is another one than last time, where its words are not."""
+    both = [[call for call in asked(each) if call.side != STUDENT] for each in (before, memory)]
+    for old, new in zip(*both, strict=False):
+        if (old.side, old.request) != (new.side, new.request):
+            prompts = before.prompt_messages(old.prompt), memory.prompt_messages(new.prompt)
+            same = (old.side, old.choices, prompts[0]) == (new.side, new.choices, prompts[1])
+            return ("settings" if old.model == new.model else "model") if same else None
+    return None
 
 
 def _changed_beside(before: Memory, side: str, request: Request | None, model: str) -> str | None:

@@ -32,7 +32,7 @@ def command(tmp_path: Path, userbot: Path, endpoint: Endpoint) -> list[object]:
 def test_an_estimate_above_the_budget_spends_nothing(
     run: Run, command: list[object], endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    assert_one_message(run(*command, "--budget_calls", 5), "nothing was spent")
+    assert_one_message(run(*command, "--budget_calls", 5), "nothing was spent", "until it is spent: --yes")
     assert endpoint.stats()["requests"] == 0
     assert not (tmp_path / "d" / "memories.parquet").exists()
 

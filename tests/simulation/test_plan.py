@@ -81,6 +81,18 @@ def test_the_reason_is_told(simulator, first, change, reason, unasked):
     assert found.calls > 0
 
 
+def test_going_back_to_a_model_is_told_as_such(simulator, tmp_path):
+    journal = tmp_path / "calls.journal"
+    one, other = (
+        ScriptedModel(lambda request, name=name: request.choices[0] if request.choices else f"{name} says", name=name)
+        for name in ("scripted/one", "scripted/other")
+    )
+    simulator(one).run(SCENARIOS, journal=journal)
+    second = simulator(other).run(SCENARIOS, journal=journal)
+    found = plan(simulator(one), SCENARIOS, journal=journal, previous=second.memories)
+    assert (found.changed, found.calls, found.reasons) == (4, 0, {"model": 4})
+
+
 def test_new_scenarios_are_told(simulator, first, unasked):
     more = scenarios_from_rows([{"num_turns": 2, "chatbot_kwargs": {"topic": topic}} for topic in "ABCDE"])
     found = plan(simulator(unasked), more, previous=first.memories)
@@ -258,8 +270,10 @@ def test_an_estimate_above_the_budget_is_refused():
     ensure_within(estimated, Budget())
     ensure_within(estimated, Budget(usd=2.0, calls=100))
     for budget in (Budget(usd=1.9), Budget(calls=99)):
-        with pytest.raises(BudgetError, match="nothing was spent"):
+        with pytest.raises(BudgetError, match=r'nothing was spent.*: over_budget = "spend" in autograms\.toml$'):
             ensure_within(estimated, budget)
+        with pytest.raises(BudgetError, match=r"until it is spent: --yes$"):
+            ensure_within(estimated, budget, remedy="--yes")
 
 
 def test_dollars_cannot_be_kept_without_a_price():
