@@ -22,12 +22,13 @@ _SAME_WISH = 1.0
 """Seconds within which a second signal says no more than the first: shells and supervisors send some twice."""
 _LEFT_BEHIND = 60.0
 """Seconds that what a process left behind has to end."""
+_LOOKED_AT_EVERY = 0.05
 _LONG = 10.0
 """Seconds after which somebody who waits for the end is told why."""
 
 
 class Interrupted(Exception):
-    """A signal ended a command, and nothing that it started is left.
+    """A signal ended a command. Of what it started, only what has a session of its own may still be ending.
 
     Args:
         number: The signal's number.
@@ -58,7 +59,8 @@ def run_process(
     """Run a process, and wait for it and for whatever it started.
 
     It has a group of its own, so that Ctrl-C reaches this process alone, which then asks it once to stop: by SIGTERM,
-    which Dagster's commands take as an interrupt. A second Ctrl-C kills the group.
+    which Dagster's commands take as an interrupt. A second Ctrl-C kills the group. A training's worker has a session of
+    its own: it sees that it is alone, and ends by itself, with a checkpoint.
 
     Args:
         command: The program and its arguments.
@@ -89,8 +91,8 @@ def run_process(
         status = process.wait()
         if stop.number is not None or reading.failed:
             _end_group(process.pid)
+        _read_to_the_end(reading, process.pid, stop)
         stop.ended()
-        reading.join()
     if reading.failed:
         raise reading.failed[0]
     if stop.number is not None and status != 0:
@@ -109,9 +111,10 @@ class _Reading:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def join(self) -> None:
-        """Wait until nobody can say anything any more."""
-        self._thread.join()
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait until nobody can say anything any more, and return whether that is so."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _read(self) -> None:
         """Feed line after line, until the process is to stop or nobody listens; read the rest without telling."""
@@ -126,6 +129,15 @@ class _Reading:
                 lines.read()
 
 
+def _read_to_the_end(reading: _Reading, group: int, stop: _Stop) -> None:
+    """Read what those say whom a process has left behind; a wish to stop that comes now is theirs."""
+    asked = stop.number is not None
+    while not reading.join(_LOOKED_AT_EVERY):
+        if stop.number is not None and not asked:
+            asked = True
+            _end_group(group)
+
+
 def _end_group(group: int) -> None:
     """Stop what a process has left behind, and wait until it is gone; what stays is killed."""
     deadline = time.monotonic() + _LEFT_BEHIND
@@ -133,7 +145,7 @@ def _end_group(group: int) -> None:
         os.killpg(group, signal.SIGTERM)
         while time.monotonic() < deadline:
             os.killpg(group, 0)
-            time.sleep(0.05)
+            time.sleep(_LOOKED_AT_EVERY)
         os.killpg(group, signal.SIGKILL)
 
 

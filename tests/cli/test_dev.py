@@ -10,9 +10,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from autograms.cli.commands.dev import alone
@@ -65,11 +66,21 @@ def test_it_serves_and_stops_quietly(project: Path, number: int, send: Callable[
         text=True,
         start_new_session=True,
     )
-    while not answers(f"http://127.0.0.1:{port}/server_info"):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.2)
-    send(process.pid, number)
-    out, _ = process.communicate(timeout=200)
+    family = [psutil.Process(process.pid)]
+    try:
+        while not answers(f"http://127.0.0.1:{port}/server_info"):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.2)
+        family += family[0].children(recursive=True)
+        send(process.pid, number)
+        out, _ = process.communicate(timeout=200)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            family += family[0].children(recursive=True)
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.communicate()
     assert process.returncode == 0
     assert "partitions: greeter" in out
     assert f"Dagster's UI over {project}: http://127.0.0.1:{port} " in out

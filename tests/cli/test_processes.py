@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from autograms.cli.main import COMMANDS, main
@@ -58,8 +60,20 @@ while True:
 """
 
 
-def started(program: str, folder: Path) -> subprocess.Popen[str]:
-    """Start the command in a group of its own, and wait until its process runs."""
+LEAVES_ONE_BEHIND = """
+import os, subprocess, sys
+
+left = "import os, time\\nwhile os.getppid() == int(__import__('sys').argv[1]): time.sleep(0.05)\\n"
+left += "print('left', flush=True)\\ntime.sleep(1000)"
+subprocess.Popen([sys.executable, "-c", left, str(os.getpid())])
+print("running", flush=True)
+sys.exit(1)
+"""
+
+
+@contextmanager
+def started(program: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start the command in a group of its own, wait until its process runs, and leave nothing of it in the end."""
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, program],
         cwd=folder,
@@ -68,9 +82,17 @@ def started(program: str, folder: Path) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "told: running\n"
-    return process
+    family = [psutil.Process(process.pid)]
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "told: running\n"
+        family += family[0].children(recursive=True)
+        yield process
+    finally:
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -78,22 +100,33 @@ def started(program: str, folder: Path) -> subprocess.Popen[str]:
 def test_a_signal_to_the_command_or_its_group_stops_all_of_it_once(
     tmp_path: Path, number: signal.Signals, group: bool
 ) -> None:
-    process = started(STOPS, tmp_path)
-    (os.killpg if group else os.kill)(process.pid, number)
-    os.kill(process.pid, number)  # some send it twice
-    out, _ = process.communicate(timeout=60)
+    with started(STOPS, tmp_path) as process:
+        (os.killpg if group else os.kill)(process.pid, number)
+        os.kill(process.pid, number)  # some send it twice
+        out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (128 + number, "interrupted; all is kept\n")
     assert (tmp_path / "counted").read_text() == "[15]"
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
-    process = started(NEVER_STOPS, tmp_path)
-    process.send_signal(signal.SIGINT)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1.5)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)  # which ends when no process has the pipe any more
+    with started(NEVER_STOPS, tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(5)  # far beyond the time within which a second signal says no more than the first
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)  # which ends when no process has the pipe any more
     assert (process.returncode, out) == (130, "interrupted; all is kept\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_what_a_process_has_left_behind(tmp_path: Path, number: signal.Signals) -> None:
+    with started(LEAVES_ONE_BEHIND, tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "told: left\n"
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (128 + number, "interrupted; all is kept\n")
 
 
 def test_ignored_signals_are_ignored_and_not_handed_on(tmp_path: Path) -> None:
