@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ def test_its_next_steps_work_as_they_are_pasted(run: Run, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     told = run("init", "my project").out.splitlines()
     steps = [line.split("#")[0].strip() for line in told[told.index("next:") + 1 :]]
-    assert steps == ["cd 'my project'", "autograms plan", "autograms materialize greeter", "autograms dev"]
+    assert steps == ["cd 'my project'"] + [
+        f"autograms {step}" for step in ("plan", "materialize greeter", "show greeter", "chat greeter", "dev")
+    ]
     monkeypatch.chdir(tmp_path / "my project")
     planned = run("plan")
     assert planned.status == 0, planned.err
@@ -62,6 +65,7 @@ def test_its_chain_materializes_twice(run: Run, tmp_path: Path, monkeypatch: pyt
     ended = run("materialize", "greeter")
     assert ended.status == 0
     assert ended.out.count("reused: ") == 9
+    assert re.search(r"^done in \d+ s; autograms show greeter tells what came out$", ended.out, re.MULTILINE)
     ended = run("show", "greeter")
     assert ended.status == 0
     assert "preference accuracy" in ended.out

@@ -22,12 +22,14 @@ def project(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_calls_are_counted_and_what_is_missing_names_the_remedy(run: Run, project: Path) -> None:
     ended = run("materialize", "greeter", "--select", "sft_dataset")
     assert_one_message(ended, "conversation_memories has nothing stored", "--select '*sft_dataset'")
+    assert "done in" not in ended.out
     ended = run("materialize", "greeter", "--select", "*sft_dataset")
     assert ended.status == 0, ended.err
     told = next(line for line in ended.out.splitlines() if " conversations in " in line)
     assert told.startswith("conversation_memories ")
     assert " 0 failed" in told
     assert " answered by supervisors" in told
+    assert ended.out.splitlines()[-1].startswith("done in ")
 
 
 def test_why_every_conversation_failed_is_told(run: Run, project: Path) -> None:

@@ -39,4 +39,6 @@ def init(
     print(f"  cd {shlex.quote(str(folder))}")
     print("  autograms plan               # what it would take")
     print("  autograms materialize greeter")
+    print("  autograms show greeter       # what came out")
+    print("  autograms chat greeter       # talk to what was trained")
     print("  autograms dev                # the same in the browser")
