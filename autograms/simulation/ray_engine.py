@@ -37,6 +37,8 @@ __all__ = ["RayEngine"]
 
 _RETRIES = 3
 """How often a shard begins again whose worker was lost."""
+_RAYS = ("RAY_", "PYTHONBREAKPOINT")
+"""How the variables begin that Ray reads or sets."""
 _LOOK_EVERY = 0.1
 _STOP_SECONDS = 5.0
 
@@ -219,6 +221,10 @@ def _cluster(address: str | None, cpus: int) -> Iterator[Any]:
                 f"no Ray cluster at {address or 'this machine'}: {error}; expected ray_address (RAY_ADDRESS) to "
                 'name one that runs, as HOST:6379 or "auto", or to be unset'
             ) from error
+        except SystemExit:  # so Ray takes a SIGTERM that comes meanwhile
+            if callable(signal.getsignal(signal.SIGTERM)):
+                signal.raise_signal(signal.SIGTERM)
+            raise SystemExit(128 + signal.SIGTERM) from None
         with _ended_by_sigterm():
             yield ray
 
@@ -229,7 +235,7 @@ def _variables() -> Iterator[None]:
 
     A cluster reports nothing to anybody, and takes orders from this process alone: its ports are open to the network.
     """
-    before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+    before = {name: value for name, value in os.environ.items() if name.startswith(_RAYS)}
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     if not any(name.startswith("RAY_AUTH_") for name in before):
@@ -237,7 +243,7 @@ def _variables() -> Iterator[None]:
     try:
         yield
     finally:
-        for name in [name for name in os.environ if name.startswith("RAY_")]:
+        for name in [name for name in os.environ if name.startswith(_RAYS)]:
             del os.environ[name]
         os.environ.update(before)
 

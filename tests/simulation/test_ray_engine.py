@@ -379,6 +379,19 @@ def test_a_machine_may_be_lost(write, endpoint, tmp_path, machines):
 
 
 @pytest.mark.long
+def test_being_terminated_while_the_cluster_starts(write, endpoint, tmp_path):
+    write("bot", CHATBOT)
+    write("user", USERBOT)
+    process = start(PROGRAM, tmp_path, endpoint.url)
+    wait_while_it_runs(process, psutil.Process(process.pid).children)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (143, "")
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+@pytest.mark.long
 def test_being_interrupted_leaves_the_cluster_and_no_shard(write, endpoint, tmp_path, machines):
     address, node = machines
     write("bot", CHATBOT)
