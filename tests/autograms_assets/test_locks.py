@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,10 +48,27 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "folder":
         return Stored(tmp_path / "desk.parquet")
     if request.param == "memory":
-        return Stored(UPath(f"memory://{uuid.uuid4().hex}/desk.parquet"))
+        return in_memory(monkeypatch)
     for name, value in request.getfixturevalue("s3").items():
         monkeypatch.setenv(name, value)
     return Stored(UPath(f"s3://{BUCKET}/{uuid.uuid4().hex}/desk.parquet"))
+
+
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> Stored:
+    """Return a place in fsspec's memory, which one thread at a time may use: who reads a file moves in it for all."""
+    place = Stored(UPath(f"memory://{uuid.uuid4().hex}/desk.parquet"))
+    turn = threading.RLock()
+
+    def in_turn(act: Callable[..., object]) -> Callable[..., object]:
+        def do(*args: object, **options: object) -> object:
+            with turn:
+                return act(*args, **options)
+
+        return do
+
+    for name in ("cat_file", "pipe_file", "rm_file"):
+        monkeypatch.setattr(place.path.fs, name, in_turn(getattr(place.path.fs, name)))
+    return place
 
 
 def test_one_after_the_other(place: Stored) -> None:
@@ -152,7 +169,7 @@ def test_two_that_wait_for_a_dead_holder_do_not_both_store(monkeypatch: pytest.M
     """One of them is so late in removing the dead one's lease that it removes the other's."""
     monkeypatch.setattr(locks, "LOOKED_AT_EVERY", 0.01)
     monkeypatch.setattr(locks, "GONE_AFTER", 0.1)
-    place = Stored(UPath(f"memory://{uuid.uuid4().hex}/desk.parquet"))
+    place = in_memory(monkeypatch)
     lock = place.path.parent / ".desk.parquet.lock"
     lock.fs.pipe_file(lock.path, b"dead\n0")
     remove = lock.fs.rm_file
