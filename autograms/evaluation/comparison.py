@@ -59,7 +59,7 @@ _SUPERVISOR = "Supervisor"
 
 
 _ONLY = '<label><input type="checkbox" id="only"> only conversations in which a trained model differs</label>'
-_NONE = '<p>In all of them the trained models say what the supervisor says.</p>'
+_NONE = "<p>In all of them the trained models say what the supervisor says.</p>"
 
 
 def render_comparison(
