@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ class FinetuningEndpoint:
 def serve() -> Iterator[FinetuningEndpoint]:
     """Start the endpoint; it ends with the block."""
     endpoint = FinetuningEndpoint()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(endpoint))
+    server = _Server(("127.0.0.1", 0), _handler(endpoint))
     server.daemon_threads = True
     endpoint.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -95,6 +96,14 @@ def serve() -> Iterator[FinetuningEndpoint]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that leave before they have heard everything."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(endpoint: FinetuningEndpoint) -> type[BaseHTTPRequestHandler]:

@@ -25,8 +25,8 @@ def test_a_parent_that_is_gone_is_a_request() -> None:
 def test_a_signal_is_a_request_and_a_second_one_ends_the_process() -> None:
     program = (
         "import os, signal\nfrom autograms.finetuning.stopping import StopRequest\n"
-        "r = StopRequest(); r.listen()\nos.kill(os.getpid(), signal.SIGTERM)\nprint(r.made, r.signal, flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGTERM)\nprint('still here')"
+        "r = StopRequest(); r.listen()\nsignal.raise_signal(signal.SIGTERM)\nprint(r.made, r.signal, flush=True)\n"
+        "signal.raise_signal(signal.SIGTERM)\nprint('still here')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "True 15\n"
@@ -48,7 +48,7 @@ def test_under_dagster_the_terminals_signal_reaches_dagster_alone(pipes: bool) -
 def test_sigterm_interrupts_within_and_only_within() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), terminations_interrupt():
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -57,18 +57,18 @@ def test_a_second_sigterm_at_once_says_no_more_than_the_first(monkeypatch: pytes
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with terminations_interrupt():
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_later_sigterm_interrupts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with terminations_interrupt():
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         later = time.monotonic() + 2
         monkeypatch.setattr(time, "monotonic", lambda: later)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_other_threads_leave_signals_alone() -> None:
