@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -52,23 +51,26 @@ def test_sigterm_interrupts_within_and_only_within() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_second_sigterm_at_once_says_no_more_than_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    with terminations_interrupt():
-        with pytest.raises(KeyboardInterrupt):
+REPEATED = """
+import signal, time
+from autograms.finetuning.stopping import terminations_interrupt
+
+now = [0.0]
+time.monotonic = lambda: now[0]
+with terminations_interrupt():
+    for wait in (10.0, 0.5, 2.0):
+        now[0] += wait
+        try:
             signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
+            print("taken for the same")
+        except KeyboardInterrupt:
+            print("interrupted")
+"""
 
 
-def test_a_later_sigterm_interrupts_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminations_interrupt():
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-        later = time.monotonic() + 2
-        monkeypatch.setattr(time, "monotonic", lambda: later)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
+def test_a_second_sigterm_at_once_says_no_more_than_the_first() -> None:
+    done = subprocess.run([sys.executable, "-c", REPEATED], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["interrupted", "taken for the same", "interrupted"]
 
 
 def test_other_threads_leave_signals_alone() -> None:
