@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autograms.conversation.record import Memory
+from autograms.conversation.record import STUDENT, Memory
 from autograms.conversation.tool_calls import TOOL_CALLS
 from autograms.models.base import Model
 from autograms.settings import DatasetSettings
@@ -67,7 +67,6 @@ def own_mistakes(
     """
     from autograms.datasets import build_dpo
     from autograms.models.checkpoint import CheckpointModel
-    from autograms.simulation.student import STUDENT
 
     model = CheckpointModel(student, batch_size=batch_size) if isinstance(student, Path) else student
     asked = [_without_rejected(memory) for memory in memories]
@@ -157,7 +156,6 @@ def _publish(result: TrainingResult, made: list[Path], start: Path | str, output
 
 
 def _without_rejected(memory: Memory) -> Memory:
-    from autograms.simulation.student import STUDENT
 
     calls = [replace(call, rejected=()) for call in memory.calls if call.side != STUDENT]
     return replace(memory, calls=calls, live=None)

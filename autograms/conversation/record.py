@@ -24,9 +24,11 @@ from autograms.conversation.prompt import wire_messages
 from autograms.conversation.tool_calls import TOOL_CALLS, tool_messages
 from autograms.errors import RecordError
 
-__all__ = ["PLAIN_FIELDS", "SCHEMA_VERSION", "Call", "Memory", "Prompt", "Turn", "plain_fields"]
+__all__ = ["PLAIN_FIELDS", "SCHEMA_VERSION", "STUDENT", "Call", "Memory", "Prompt", "Turn", "plain_fields"]
 
 SCHEMA_VERSION = 1
+STUDENT = "student"
+"""The side of a student's calls, and their primitive: pairs hold what it answered, and no row of its own does."""
 NONE = -1
 """Stands for "no node" and "no message" wherever an index is expected."""
 

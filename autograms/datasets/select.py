@@ -6,16 +6,12 @@ shows. What does not: the tag language (``tags``), the split (``split``) and the
 
 from __future__ import annotations
 
-from autograms.conversation.record import Call, Memory
+from autograms.conversation.record import STUDENT, Call, Memory
 from autograms.conversation.tool_calls import DRAFT, TOOL_CALLS
 from autograms.datasets.tags import parse_tags
 from autograms.settings import DatasetSettings
 
 __all__ = ["Selection"]
-
-
-_STUDENT = "student"
-"""The side of answers that a student gave beside the supervisors, which pairs hold and no row of its own does."""
 
 
 class Selection:
@@ -61,7 +57,7 @@ class Selection:
 
 
 def _untrained(call: Call) -> str:
-    if call.side == _STUDENT:
+    if call.side == STUDENT:
         called = call.kind == TOOL_CALLS and call.error is None
         return "the student called tools where a supervisor answered: no pair" if called else "the student's own answer"
     if call.side != "chatbot":

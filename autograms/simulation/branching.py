@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from autograms.conversation.record import Call, Memory
+from autograms.conversation.record import STUDENT, Call, Memory
 from autograms.conversation.tool_calls import TOOL_CALLS
 from autograms.errors import DivergenceError, RecordError, SettingsError
 from autograms.models.base import Model, Reply, Request
@@ -19,7 +19,6 @@ from autograms.simulation.account import Account
 from autograms.simulation.answers import Answers, cache_key
 from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
-from autograms.simulation.student import STUDENT
 
 __all__ = ["BranchLedger", "Branches", "branch_points", "can_branch", "scenario_of"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from autograms.conversation.failures import Failing
-from autograms.conversation.record import Call, Memory
+from autograms.conversation.record import STUDENT, Call, Memory
 from autograms.conversation.tool_calls import TOOL
 from autograms.models.base import Reply, Request
 from autograms.models.offline import OfflineModel
@@ -21,7 +21,6 @@ from autograms.simulation.account import Account, Progress
 from autograms.simulation.branching import scenario_of
 from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
-from autograms.simulation.student import STUDENT
 from autograms.simulation.talk import Cast, talk
 
 __all__ = ["Expected", "Forecast", "asked", "expected_of"]

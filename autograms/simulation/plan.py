@@ -18,7 +18,7 @@ from autograms.conversation.failures import Failing
 from autograms.conversation.garbage import collecting_seldom
 from autograms.conversation.journal import read_journal
 from autograms.conversation.markdown import cell
-from autograms.conversation.record import Call, Memory
+from autograms.conversation.record import STUDENT, Call, Memory
 from autograms.errors import BudgetError, ModelError
 from autograms.models.base import Reply, Request
 from autograms.models.prices import Price, cost_text, load_prices, price_of
@@ -31,7 +31,7 @@ from autograms.simulation.forecast import Expected, Forecast, asked, expected_of
 from autograms.simulation.ledger import ConversationLedger
 from autograms.simulation.scenarios import Scenario
 from autograms.simulation.simulator import USERBOT_FAULT, Simulator
-from autograms.simulation.student import STUDENT, ask_student
+from autograms.simulation.student import ask_student
 from autograms.simulation.talk import Cast, talk
 
 __all__ = ["Plan", "ensure_within", "plan"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from autograms.autogram import Autogram
 from autograms.conversation.garbage import collecting_seldom
 from autograms.conversation.journal import gather_journal, read_journal
-from autograms.conversation.record import Memory
+from autograms.conversation.record import STUDENT, Memory
 from autograms.errors import ModelError, SettingsError
 from autograms.models.base import Model
 from autograms.program.side_by_side import side_by_side
@@ -29,7 +29,7 @@ from autograms.simulation.budget import Budget
 from autograms.simulation.gate import userbot_findings
 from autograms.simulation.ledger import ConversationLedger, Stopped
 from autograms.simulation.scenarios import Scenario
-from autograms.simulation.student import STUDENT, ask_student
+from autograms.simulation.student import ask_student
 from autograms.simulation.talk import END_THE_SIMULATION, Cast, talk, truncate
 from autograms.simulation.waves import Waves
 

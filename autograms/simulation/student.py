@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import json
 
-from autograms.conversation.record import Call, Memory
+from autograms.conversation.record import STUDENT, Call, Memory
 from autograms.conversation.tool_calls import TOOL_CALLS, tool_calls_output
 from autograms.errors import OutputError
 from autograms.models.base import Kind, Model, Reply, Request, read_output
 from autograms.program.side_by_side import side_by_side
 from autograms.simulation.ledger import ConversationLedger
 
-__all__ = ["STUDENT", "ask_student"]
-
-STUDENT = "student"
-"""The side of the student's calls, and their primitive."""
+__all__ = ["ask_student"]
 
 
 async def ask_student(memory: Memory, model: Model, ledger: ConversationLedger) -> None:

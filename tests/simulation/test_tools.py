@@ -9,6 +9,7 @@ import pytest
 from autograms.conversation.journal import read_journal
 from autograms.conversation.parquet import read_memories, write_memories
 from autograms.conversation.pickle_file import load_pickle, save_pickle
+from autograms.conversation.record import STUDENT
 from autograms.datasets import build_dpo
 from autograms.models import ScriptedModel
 from autograms.models.unasked import unasked_model
@@ -18,7 +19,6 @@ from autograms.simulation import Simulator, plain_scenarios
 from autograms.simulation.branching import Branches
 from autograms.simulation.budget import Budget
 from autograms.simulation.plan import plan
-from autograms.simulation.student import STUDENT
 from tests.simulation.conftest import model_at
 from tests.simulation.processes import start, wait_while_it_runs
 
