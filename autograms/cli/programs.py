@@ -86,23 +86,16 @@ def open_autogram(
         SettingsError: Where there is no such autogram, or no trained model of it.
         AutogramsError: As :func:`open_program`.
     """
-    from autograms.autogram import Autogram
     from autograms.cli.stored_models import find_model
-    from autograms.models import resolve_model
-    from autograms.settings import AutogramConfig, load_project
-    from autograms.simulation.project import scenarios_of
+    from autograms.settings import load_project
+    from autograms.simulation.project import open_chatbot, scenarios_of
 
     project = load_project()
-    file = project.chatbot_file(name)
-    settings = project.settings(name)
-    config = AutogramConfig(**{"base_url": settings.base_url, **settings.config})
-    played: Model | str = model or settings.model
-    if not supervisor_mode:  # opened here, so that it decides too, as where it is evaluated
-        deployed = model or f"checkpoint/{find_model(name, stage).folder}"
-        played = resolve_model(deployed, base_url=config.endpoint, max_tries=config.chatbot_max_tries)
-    autogram = Autogram.from_file(file, config, model=played, on_change="address", supervisor_mode=supervisor_mode)
+    project.chatbot_file(name)
+    deployed = None if supervisor_mode else model or f"checkpoint/{find_model(name, stage).folder}"
+    autogram = open_chatbot(project, name, model=model, deployed=deployed, on_change="address")
     autogram.model.name  # noqa: B018 - a wrong name or a missing key shows here, before anything is done
-    scenarios = scenarios_of(project, settings)
+    scenarios = scenarios_of(project, project.settings(name))
     first = scenarios[0].chatbot_kwargs if scenarios else {}
     return Opened(autogram, any(scenario.user_goes_first for scenario in scenarios), first)
 

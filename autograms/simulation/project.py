@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from autograms.autogram import Autogram
 from autograms.errors import ScenarioError, SettingsError
@@ -25,7 +25,7 @@ from autograms.simulation.simulator import Simulator
 if TYPE_CHECKING:
     from autograms.simulation.ray_engine import RayEngine
 
-__all__ = ["WHO", "budget_of", "identities", "open_simulator", "scenarios_of"]
+__all__ = ["WHO", "budget_of", "identities", "open_chatbot", "open_simulator", "scenarios_of"]
 
 
 WHO = ("chatbot", "chatbot decides", "user", "user decides", "student", "judge")
@@ -50,16 +50,8 @@ def open_simulator(
         ModelError: Where there is no such model, or no key for it.
     """
     settings = project.settings(name)
-    config, user_config = _configs(settings, name)
-    if isinstance(deployed, str):
-        deployed = resolve_model(deployed, base_url=config.endpoint, max_tries=config.chatbot_max_tries)
-    chatbot = Autogram.from_file(
-        project.chatbot_file(name),
-        config,
-        **({"model": deployed} if deployed is not None else _models(settings.model, config, unasked)),
-        supervisor_mode=deployed is None,
-        name=name,
-    )
+    chatbot = open_chatbot(project, name, deployed=deployed, unasked=unasked)
+    _, user_config = _configs(settings, name)
     file = project.userbot_file(settings)
     models = _models(settings.user_model or settings.model, user_config, unasked)
     if file is None:
@@ -79,6 +71,41 @@ def open_simulator(
         batch=settings.batch,
         batch_poll_seconds=settings.batch_poll_seconds,
         data=_data_version(project, settings),
+    )
+
+
+def open_chatbot(
+    project: Project,
+    name: str,
+    *,
+    model: str | None = None,
+    deployed: Model | str | None = None,
+    unasked: bool = False,
+    on_change: Literal["error", "address"] = "error",
+) -> Autogram:
+    """Open an autogram as it is simulated, with supervisors, or as it is deployed.
+
+    Args:
+        project: The project.
+        name: The autogram.
+        model: The model that is simulated; the settings' where unset.
+        deployed: As in :func:`open_simulator`.
+        unasked: As in :func:`open_simulator`.
+        on_change: As in :class:`~autograms.autogram.Autogram`.
+
+    Raises:
+        SettingsError: Where the file is missing or a setting is wrong.
+        ProgramFileError: Where the program cannot be loaded.
+        ModelError: Where there is no such model, or no key for it.
+    """
+    settings = project.settings(name)
+    config, _ = _configs(settings, name)
+    if isinstance(deployed, str):
+        deployed = resolve_model(deployed, base_url=config.endpoint, max_tries=config.chatbot_max_tries)
+    models = {"model": deployed} if deployed is not None else _models(model or settings.model, config, unasked)
+    supervised = deployed is None
+    return Autogram.from_file(
+        project.chatbot_file(name), config, **models, supervisor_mode=supervised, name=name, on_change=on_change
     )
 
 
