@@ -14,6 +14,7 @@ from autograms.errors import AutogramsError, ProgramError, SettingsError, classi
 
 if TYPE_CHECKING:
     from autograms.autogram import Autogram
+    from autograms.cli.programs import Opened
     from autograms.conversation.record import Memory
 
 __all__ = ["chat"]
@@ -71,33 +72,47 @@ def chat(
     autograms chat examples/chatbots/support_desk.py --user_goes_first --model offline/demo
     autograms chat guide.py --chatbot_kwargs '{"topic": "boats"}'
     """
-    from autograms.cli.programs import Opened, open_autogram, open_program
-
-    kwargs = None if chatbot_kwargs is None else _read_kwargs(chatbot_kwargs)
+    given = None if chatbot_kwargs is None else _read_kwargs(chatbot_kwargs)
+    options = {"model": model, "supervisor_mode": supervisor_mode}
+    files = {"config_file": config_file, "base_url": base_url, "api_key_file": api_key_file}
     if program.endswith(".py") or Path(program).exists():
-        if stage is not None:
-            raise SettingsError("--stage names a trained model of an autogram; it needs a NAME, and not a file")
-        loaded = open_program(
-            Path(program),
-            config_file=config_file,
-            model=model,
-            base_url=base_url,
-            api_key_file=api_key_file,
-            supervisor_mode=supervisor_mode,
-        )
-        opened = Opened(loaded, user_goes_first=False, chatbot_kwargs={})
+        opened = _open_file(Path(program), stage, **options, **files)
     else:
-        _refuse_flags(program, config_file=config_file, base_url=base_url, api_key_file=api_key_file)
-        opened = open_autogram(program, model=model, stage=stage, supervisor_mode=supervisor_mode)
-    first = opened.user_goes_first if user_goes_first is None else user_goes_first
+        opened = _open_name(program, files, stage=stage, **options)
     resumed = saveload_file is not None and saveload_file.exists()
-    if kwargs is None:
-        kwargs = opened.chatbot_kwargs
-        if kwargs and not resumed:
-            print(f"chatbot_kwargs: {json.dumps(kwargs, ensure_ascii=False)} (of the first scenario)")
+    kwargs = _keywords(opened, given, resumed=resumed)
+    first = opened.user_goes_first if user_goes_first is None else user_goes_first
+    _Session(opened.autogram, saveload_file, kwargs).run(user_goes_first=first)
+
+
+def _open_file(file: Path, stage: Stage | None, **options: Any) -> Opened:
+    from autograms.cli.programs import Opened, open_program
+
+    if stage is not None:
+        raise SettingsError("--stage names a trained model of an autogram; it needs a NAME, and not a file")
+    return Opened(open_program(file, **options), user_goes_first=False, chatbot_kwargs={})
+
+
+def _open_name(name: str, files: dict[str, Any], **options: Any) -> Opened:
+    from autograms.cli.programs import open_autogram
+
+    given = next((flag for flag, value in files.items() if value is not None), None)
+    if given is not None:
+        raise SettingsError(
+            f"--{given} is for a program's file; {name} is an autogram of the project, whose settings stand in its "
+            "autograms.toml"
+        )
+    return open_autogram(name, **options)
+
+
+def _keywords(opened: Opened, given: dict[str, Any] | None, *, resumed: bool) -> dict[str, Any]:
+    """Return the root's keywords: those that were given, else those of the first scenario, after a check."""
+    kwargs = opened.chatbot_kwargs if given is None else given
+    if kwargs and given is None and not resumed:
+        print(f"chatbot_kwargs: {json.dumps(kwargs, ensure_ascii=False)} (of the first scenario)")
     if kwargs or not resumed:
         _check_kwargs(opened.autogram, kwargs)
-    _Session(opened.autogram, saveload_file, kwargs).run(user_goes_first=first)
+    return kwargs
 
 
 def _read_kwargs(text: str) -> dict[str, Any]:
@@ -120,15 +135,6 @@ def _check_kwargs(autogram: Autogram, kwargs: dict[str, Any]) -> None:
 
 def _expected(wrong: str) -> str:
     return f'--chatbot_kwargs {wrong}; give the keywords of chatbot() as --chatbot_kwargs \'{{"NAME": "VALUE"}}\''
-
-
-def _refuse_flags(name: str, **flags: object) -> None:
-    given = next((flag for flag, value in flags.items() if value is not None), None)
-    if given is not None:
-        raise SettingsError(
-            f"--{given} is for a program's file; {name} is an autogram of the project, whose settings stand in its "
-            "autograms.toml"
-        )
 
 
 class _Session:
