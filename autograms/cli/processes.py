@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from autograms.finetuning.stopping import SAME_WISH
+
 __all__ = ["Interrupted", "run_process"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SAME_WISH = 1.0
-"""Seconds within which a second signal says no more than the first: shells and supervisors send some twice."""
 _LEFT_BEHIND = 60.0
 """Seconds that what a process left behind has to end."""
 _LOOKED_AT_EVERY = 0.05
@@ -190,7 +190,7 @@ class _Stop:
             self.number, self._at = number, now
             self._telling.start()
             self._ask(signal.SIGTERM)
-        elif number == signal.SIGINT and now - self._at > _SAME_WISH:
+        elif number == signal.SIGINT and now - self._at > SAME_WISH:
             self._ask(signal.SIGKILL)
 
     def _ask(self, number: int) -> None:

@@ -117,8 +117,9 @@ class TokenAudit:
         }
         lines = ["| token audit | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in figures.items())]
         if self.could_cut:
-            lines += ["", f"With truncate, {self.left_out[TOO_LONG]:,} of the rows that are left out would train, "]
-            lines[-1] += f"{self.could_cut:,} tokens cut from the left of their prompts and none of their answers."
+            saved = f"With truncate, {self.left_out[TOO_LONG]:,} of the rows that are left out would train, "
+            cut = f"{self.could_cut:,} tokens cut from the left of their prompts and none of their answers."
+            lines += ["", saved + cut]
         for reason, rows in self.named.items():
             more = self.left_out[reason] - len(rows)
             ids = ", ".join(code(row) for row in rows) + (f" and {more:,} more" if more else "")

@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-__all__ = ["StopRequest", "terminations_interrupt"]
+__all__ = ["SAME_WISH", "StopRequest", "terminations_interrupt"]
 
-_SAME_WISH = 1.0
-"""Seconds within which a second SIGTERM says no more than the first: some senders send it twice."""
+SAME_WISH = 1.0
+"""Seconds within which a second signal says no more than the first: shells and supervisors send some twice."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ def terminations_interrupt() -> Iterator[StopRequest]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal at
-        if stop.signal is not None and time.monotonic() - at < _SAME_WISH:
+        if stop.signal is not None and time.monotonic() - at < SAME_WISH:
             return
         stop.signal, at = number, time.monotonic()
         if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):

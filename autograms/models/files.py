@@ -1,6 +1,6 @@
 """A model's folder: which of its files make the model, and the version that their content gives it.
 
-What does not belong here: loading a model (``local``), and training one (``autograms.finetuning``).
+What does not belong here: loading a model (``loading``), and training one (``autograms.finetuning``).
 """
 
 from __future__ import annotations
