@@ -11,8 +11,7 @@ from autograms.finetuning.events import Reporter
 from autograms.finetuning.job import JobSpec
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.tokens import TokenRow
-from autograms.finetuning.trainer import adapter, arguments, read_tokens, run_trainer
-from autograms.models.loading import refusing
+from autograms.finetuning.trainer import arguments, open_trainer, read_tokens, run_trainer
 
 __all__ = ["run_dpo"]
 
@@ -38,15 +37,7 @@ def run_dpo(spec: JobSpec, reporter: Reporter, stop: StopRequest) -> None:
         loss_weights=recipe.loss_weights,
         max_length=None,
     )
-    with refusing(spec.start):
-        trainer = _TokenDPOTrainer(
-            model=spec.start,
-            args=config,
-            train_dataset=_dataset(data.train),
-            eval_dataset=_dataset(data.validation) if data.validation else None,
-            processing_class=data.tokenizer,
-            peft_config=adapter(spec),
-        )
+    trainer = open_trainer(_TokenDPOTrainer, spec, data, config=config, dataset=_dataset)
     run_trainer(trainer, spec, data, reporter, stop)
 
 

@@ -9,8 +9,7 @@ from autograms.finetuning.events import Reporter
 from autograms.finetuning.job import JobSpec
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.tokens import TokenRow
-from autograms.finetuning.trainer import adapter, arguments, read_tokens, run_trainer
-from autograms.models.loading import refusing
+from autograms.finetuning.trainer import arguments, open_trainer, read_tokens, run_trainer
 
 __all__ = ["run_sft"]
 
@@ -29,15 +28,7 @@ def run_sft(spec: JobSpec, reporter: Reporter, stop: StopRequest) -> None:
         max_length=recipe.max_length if recipe.packing else None,
         dataset_kwargs=None if recipe.packing else {"skip_prepare_dataset": True},
     )
-    with refusing(spec.start):
-        trainer = SFTTrainer(
-            model=spec.start,
-            args=config,
-            train_dataset=_dataset(data.train),
-            eval_dataset=_dataset(data.validation) if data.validation else None,
-            processing_class=data.tokenizer,
-            peft_config=adapter(spec),
-        )
+    trainer = open_trainer(SFTTrainer, spec, data, config=config, dataset=_dataset)
     run_trainer(trainer, spec, data, reporter, stop)
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 import torch
 import transformers
+from datasets import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from autograms.finetuning.audit import TokenAudit
@@ -28,9 +29,9 @@ from autograms.finetuning.placement import Placement, place, takes_flash_attenti
 from autograms.finetuning.stopping import StopRequest
 from autograms.finetuning.tokens import TokenRow, context_length, load_tokenizer, read_rows, tokenize_rows
 from autograms.models.device import find_device
-from autograms.models.loading import load_model
+from autograms.models.loading import load_model, refusing
 
-__all__ = ["TokenData", "adapter", "arguments", "model_options", "read_tokens", "run_trainer"]
+__all__ = ["TokenData", "arguments", "model_options", "open_trainer", "read_tokens", "run_trainer"]
 
 _EVALUATIONS = 4
 _LOGGED_STEPS = 100
@@ -135,7 +136,7 @@ def model_options(spec: JobSpec) -> dict[str, Any]:
     return options
 
 
-def adapter(spec: JobSpec) -> Any:
+def _adapter(spec: JobSpec) -> Any:
     """Return the PEFT configuration, ``None`` for a full finetune."""
     lora = spec.sft_recipe().lora
     if lora is None:
@@ -149,6 +150,37 @@ def adapter(spec: JobSpec) -> Any:
         target_modules=lora.target_modules,
         task_type="CAUSAL_LM",
     )
+
+
+def open_trainer(
+    kind: Callable[..., Trainer],
+    spec: JobSpec,
+    data: TokenData,
+    *,
+    config: transformers.TrainingArguments,
+    dataset: Callable[[list[TokenRow]], Dataset],
+) -> Trainer:
+    """Open TRL's trainer of a job.
+
+    Args:
+        kind: Its class.
+        spec: The job.
+        data: The job's rows as tokens.
+        config: Its arguments.
+        dataset: Makes of rows what the class takes.
+
+    Raises:
+        ModelNameError: Where the start would take a pickle or code of its own.
+    """
+    with refusing(spec.start):
+        return kind(
+            model=spec.start,
+            args=config,
+            train_dataset=dataset(data.train),
+            eval_dataset=dataset(data.validation) if data.validation else None,
+            processing_class=data.tokenizer,
+            peft_config=_adapter(spec),
+        )
 
 
 def run_trainer(trainer: Trainer, spec: JobSpec, data: TokenData, reporter: Reporter, stop: StopRequest) -> None:
