@@ -41,13 +41,7 @@ def chatbot(item):
         reply("Thank you.")
 """
 
-SETTINGS = """
-[defaults]
-model = "offline/demo"
-num_turns = 1
-userbot = "customer"
-scenarios = "items.json"
-
+BRIEF_TRAINING = """
 [defaults.sft]
 max_steps = 2
 batch_size = 4
@@ -56,6 +50,14 @@ batch_size = 4
 max_steps = 2
 batch_size = 4
 """
+
+SETTINGS = f"""
+[defaults]
+model = "offline/demo"
+num_turns = 1
+userbot = "customer"
+scenarios = "items.json"
+{BRIEF_TRAINING}"""
 
 ITEMS = ("lamp", "kettle", "desk", "chair", "phone", "clock", "rug", "mirror", "fan", "stove")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from autograms.cli.main import main
@@ -110,3 +113,42 @@ def assert_one_message(ended: Ended, *parts: str) -> None:
     assert "Traceback" not in ended.err
     for part in parts:
         assert part in ended.err
+
+
+@pytest.fixture
+def new_project(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project as ``autograms init`` does, and go there."""
+    run("init", tmp_path / "p")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path / "p")
+    return tmp_path / "p"
+
+
+class Family:
+    """A process in a group of its own, and what it starts."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._members = [psutil.Process(process.pid)]
+
+    def note(self) -> None:
+        """Remember those that are there now, to find them also once their parents are gone."""
+        with suppress(psutil.NoSuchProcess):
+            self._members += self._members[0].children(recursive=True)
+
+
+@contextmanager
+def family(command: list[str], folder: Path) -> Iterator[Family]:
+    """Start a command in a group of its own, with one stream of output, and leave nothing of it in the end."""
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    started = Family(process)
+    try:
+        yield started
+    finally:
+        started.note()
+        for each in started._members:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.communicate()

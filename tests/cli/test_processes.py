@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from autograms.cli.main import COMMANDS, main
 from autograms.cli.processes import Interrupted, run_process
+from tests.cli.conftest import family
 
 COMMAND = """
 import os, sys
@@ -74,25 +74,11 @@ sys.exit(1)
 @contextmanager
 def started(program: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Start the command in a group of its own, wait until its process runs, and leave nothing of it in the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, program],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    family = [psutil.Process(process.pid)]
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "told: running\n"
-        family += family[0].children(recursive=True)
-        yield process
-    finally:
-        for each in family:
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
-        process.communicate()
+    with family([sys.executable, "-c", COMMAND, program], folder) as found:
+        assert found.process.stdout is not None
+        assert found.process.stdout.readline() == "told: running\n"
+        found.note()
+        yield found.process
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

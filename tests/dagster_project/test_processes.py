@@ -15,8 +15,8 @@ import dagster as dg
 import pytest
 
 from dagster_project.processes import WatchingRunLauncher, is_gone, living
-from tests.autograms_assets.projects import ScratchProject, make_project
-from tests.autograms_assets.test_paying_once import CALLS, CHATBOT, USERBOT
+from tests.autograms_assets.projects import BRIEF_TRAINING, ScratchProject, make_project
+from tests.autograms_assets.test_paying_once import CALLS, CHATBOT, SETTINGS, USERBOT
 from tests.browser.served import make_home
 from tests.dagster_project.test_daemon import daemon
 from tests.endpoint import Endpoint
@@ -32,22 +32,6 @@ with living(Path(sys.argv[1])):
     time.sleep(600)
 """
 CONVERSATIONS = 40
-SETTINGS = """
-[defaults]
-model = "openai/small"
-userbot = "customer"
-scenarios = "items.json"
-base_url = "{url}"
-concurrency = 4
-
-[defaults.sft]
-max_steps = 2
-batch_size = 4
-
-[defaults.dpo]
-max_steps = 2
-batch_size = 4
-"""
 _PATIENCE = 600.0
 
 
@@ -95,7 +79,7 @@ def project_at(endpoint: Endpoint, root: Path) -> ScratchProject:
     project = make_project(root)
     project.add("desk", CHATBOT)
     project.write("userbots/customer.py", USERBOT)
-    project.write("autograms.toml", SETTINGS.format(url=endpoint.url))
+    project.write("autograms.toml", f"{SETTINGS.format(url=endpoint.url)}concurrency = 4\n{BRIEF_TRAINING}")
     rows = [
         {"num_turns": 2, "user_kwargs": {"item": f"item {n}"}, "user_goes_first": True} for n in range(CONVERSATIONS)
     ]
