@@ -25,9 +25,8 @@ def autogram_names(folder: Path) -> list[str]:
     A leading ``_`` marks a module that programs import, and so does such an import where the file has no ``chatbot()``.
     """
     files = {path.stem: path for path in folder.glob("*.py") if not path.stem.startswith("_")}
-    rootless = {name for name, path in files.items() if (source := _source(path)) is not None and not source.has_root}
-    modules = rootless & _imported(folder) if rootless else rootless
-    return sorted(set(files) - modules)
+    without = {name for name, path in files.items() if rootless(path) is not None}
+    return sorted(set(files) - (without & _imported(folder) if without else without))
 
 
 def rootless(path: Path) -> ProgramFileError | None:
